@@ -1,0 +1,286 @@
+"""The state of a channel and every decision about it. Synchronous: it knows neither tasks nor event loops.
+
+Accepted items stand in one order, `items` first, then `offers`:
+
+- `items`: their itemizer has returned. Only a buffered channel has any, and at most `buffer` of them.
+- `offers`: somebody waits behind each, with the item in the ticket.
+- `held`, in lock-step: the last offer taken. Its itemizer waits until a further item is asked for.
+
+Consumers that wait stand in `asks`. One rule serves both lines: **only the first may act, it acts when it runs, and whoever makes
+that possible wakes it.** To leave a line, by acting or by cancellation, is to make it possible for the next. So
+
+- the first ask is awake while there is an item or the stream is over; what it was woken for stays in the channel until it runs,
+  since a woken task may be cancelled before that;
+- the first offer is awake while the buffer has room; running, it moves its item into `items`. In lock-step it never is: its item
+  goes from the ticket to the consumer;
+- `held` is empty while anybody asks.
+
+The two phases only move forward. A finalizer may set one in any thread and between any two steps of this code; it sets nothing
+else, and has the event loop call `settle`, which draws the consequences.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from typing import Final, Generic, Literal, TypeVar
+
+from typing_extensions import override
+
+from . import errors
+from ._line import Line, Ticket
+
+__all__ = ["END", "WAIT", "Core"]
+
+T = TypeVar("T")
+
+
+class Sending(Enum):
+    """The phases of the sending side, in the order in which they may follow."""
+
+    UNOPENED = auto()
+    """Nobody has entered the sender block."""
+    OPEN = auto()
+    """The sender block runs and the itemizer works."""
+    FINISHED = auto()
+    """The block ended normally."""
+    FAILED = auto()
+    """The block ended by an error."""
+    NEVER_OPENED = auto()
+    """Nothing refers to the sender any more, and nobody had opened it."""
+    ABANDONED = auto()
+    """Nothing refers to the sender any more, and nobody had left its block."""
+
+
+class Receiving(Enum):
+    """The phases of the receiving side, in their order."""
+
+    OPEN = auto()
+    """Items may be asked for."""
+    CLOSED = auto()
+    """The receiver was closed, or nothing refers to it any more."""
+
+
+class Verdict(Enum):
+    """What an ask gets that gets no item."""
+
+    WAIT = auto()
+    END = auto()
+
+
+# Names of the module: looking a member up in its class costs more than the comparison.
+UNOPENED: Final = Sending.UNOPENED
+OPEN: Final = Sending.OPEN
+RECEIVING: Final = Receiving.OPEN
+WAIT: Final = Verdict.WAIT
+END: Final = Verdict.END
+
+
+class Core(Generic[T]):
+    __slots__ = ("asks", "buffer", "error", "held", "items", "offers", "receiving", "sending")
+
+    buffer: int
+    sending: Sending
+    receiving: Receiving
+    error: BaseException | None
+    items: deque[T] | None
+    offers: Line[T]
+    asks: Line[T]
+    held: Ticket[T] | None
+
+    def __init__(self, buffer: int) -> None:
+        self.buffer = buffer
+        self.sending = UNOPENED
+        self.receiving = RECEIVING
+        self.error = None
+        self.items = deque() if buffer else None  # an empty deque is larger than the rest of an idle channel
+        self.offers = Line()
+        self.asks = Line()
+        self.held = None
+
+    @override
+    def __repr__(self) -> str:
+        mode = f"buffer={self.buffer}" if self.buffer else "lock-step"
+        sending = self.sending.name.lower().replace("_", " ")
+        receiving = self.receiving.name.lower()
+        accepted = len(self.items or ()) + len(self.offers)
+        itemizing = len(self.offers) + (self.held is not None)
+        return (
+            f"<Channel {mode}: sender {sending}, receiver {receiving}, {accepted} to be taken, "
+            f"{itemizing} waiting in itemize, {len(self.asks)} waiting for an item>"
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether no item will be accepted any more."""
+        return (self.sending is not OPEN and self.sending is not UNOPENED) or self.receiving is not RECEIVING
+
+    # The sending side.
+
+    def open(self) -> None:
+        if self.sending is not UNOPENED:
+            raise errors.opened_twice(repr(self))
+        self.sending = OPEN
+
+    def finish(self) -> None:
+        if self.sending is OPEN:
+            self.sending = Sending.FINISHED
+            self.settle()
+
+    def fail(self, error: BaseException) -> None:
+        if self.sending is OPEN:
+            self.error = error
+            self.sending = Sending.FAILED
+            self.settle()
+
+    def put(self, item: T) -> bool:
+        """Accept `item` if its itemizer need not wait. If not, it has to be offered."""
+        if self.sending is not OPEN:
+            raise errors.used_after_block(repr(self))
+        if self.receiving is not RECEIVING:
+            raise errors.receiver_closed(repr(self), self)
+        items = self.items
+        if items is None or len(items) >= self.buffer or self.offers.first is not None:
+            return False
+        items.append(item)
+        ask = self.asks.first
+        if ask is not None:
+            ask.wake()
+        return True
+
+    def offer(self, offer: Ticket[T]) -> None:
+        """Accept the item of `offer`, whose itemizer waits until it is `released`."""
+        self.offers.join(offer)
+        ask = self.asks.first
+        if ask is not None:
+            ask.wake()
+
+    def released(self, offer: Ticket[T]) -> bool:
+        """Whether the itemizer of `offer` may return."""
+        if self.receiving is not RECEIVING:
+            raise errors.receiver_closed(repr(self), self)
+        if offer.done:
+            return True
+        items = self.items
+        if items is None or self.offers.first is not offer or len(items) >= self.buffer:
+            return False
+        items.append(offer.item)
+        self.offers.leave(offer)
+        self._wake_offer()
+        return True
+
+    def withdraw(self, offer: Ticket[T]) -> None:
+        """The itemizer of `offer` leaves before it was released. An item that has been taken has been delivered."""
+        if self.held is offer:
+            self.held = None
+        elif not offer.done:
+            self.offers.leave(offer)
+            self._wake_offer()
+
+    # The receiving side.
+
+    def ask(self, ask: Ticket[T]) -> None:
+        """Stand in line. That a further item is asked for releases the itemizer of the last one."""
+        self.asks.join(ask)
+        self._release()
+
+    def take(self, ask: Ticket[T] | None) -> T | Literal[Verdict.WAIT, Verdict.END]:
+        """The next item, for `ask` or, with None, for somebody who has not joined the line.
+
+        With an item or the end, `ask` has left the line.
+        """
+        items, offer, asks = self.items, self.offers.first, self.asks
+        if asks.first is not ask and (items or offer is not None):
+            return WAIT
+        if items:
+            item = items.popleft()
+            if offer is not None:
+                offer.wake()
+        elif offer is not None:
+            item = offer.item
+            del offer.item
+            self.offers.leave(offer)
+            self._release()
+            if items is None:
+                self.held = offer
+            else:
+                offer.done = True
+                offer.wake()
+                self._wake_offer()
+        elif self.over:
+            self._release()
+            if ask is not None:
+                self.leave(ask)
+            return END
+        else:
+            return WAIT
+        if ask is not None:
+            self.leave(ask)
+            if asks.first is not None:
+                self._release()
+        return item
+
+    def leave(self, ask: Ticket[T]) -> None:
+        """Leave the line, with an item or without."""
+        self.asks.leave(ask)
+        first = self.asks.first
+        if first is not None and (self.items or self.offers.first is not None or self.over):
+            first.wake()
+
+    def end(self) -> Exception:
+        """How the stream ended. A new object for every ask: an exception raised twice collects tracebacks."""
+        if self.receiving is not RECEIVING or self.sending is Sending.FINISHED:
+            return StopAsyncIteration()
+        if self.error is not None:
+            return errors.sender_failed(repr(self), self.error)
+        if self.sending is Sending.NEVER_OPENED:
+            return errors.sender_never_opened(repr(self))
+        return errors.sender_abandoned(repr(self))
+
+    def close(self) -> None:
+        self.receiving = Receiving.CLOSED
+        self.settle()
+
+    # Both sides.
+
+    def settle(self) -> None:
+        """Draw the consequences of the phases. May be called at any time, and again."""
+        if self.receiving is not RECEIVING:
+            self.error = None
+            if self.items:
+                self.items.clear()
+            while (offer := self.offers.first) is not None:
+                self.offers.leave(offer)
+                del offer.item
+                offer.done = True
+                offer.wake()
+            self._release()
+        if self.over:
+            for ask in self.asks:
+                ask.wake()
+
+    def sender_dropped(self) -> None:
+        """For a finalizer: nothing refers to the sender any more, so nothing of the sending side runs."""
+        if self.sending is UNOPENED:
+            self.sending = Sending.NEVER_OPENED
+        elif self.sending is OPEN:
+            self.sending = Sending.ABANDONED
+
+    def receiver_dropped(self) -> None:
+        """For a finalizer: nothing refers to the receiver any more, so nothing of the receiving side runs."""
+        self.receiving = Receiving.CLOSED
+        self.error = None
+        if self.items:
+            self.items.clear()  # in one step, so it may be in the middle of `put`
+
+    def _release(self) -> None:
+        held = self.held
+        if held is not None:
+            self.held = None
+            held.done = True
+            held.wake()
+
+    def _wake_offer(self) -> None:
+        first = self.offers.first
+        if first is not None and self.items is not None and len(self.items) < self.buffer:
+            first.wake()

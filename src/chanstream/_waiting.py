@@ -1,0 +1,115 @@
+"""How a task waits for the core to let it go on, and in which event loop. No other module knows futures.
+
+- `Home` is the event loop of a channel, shared by its two ends.
+- `Waiter` is a ticket that can be awaited: until the next `wake`, which may be in vain.
+- `Pace` remembers, for one end, whether it pays to begin a wait with a plain turn of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import _get_running_loop, get_running_loop
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from typing_extensions import override
+
+from . import errors
+from ._line import Ticket
+
+__all__ = ["Home", "Pace", "Waiter"]
+
+T = TypeVar("T")
+
+# A pace that has found its turns wasted goes at most 2 ** LONGEST waits without one.
+LONGEST = 16
+
+
+class Home:
+    """The event loop in which a channel first had to wait. It keeps to that one."""
+
+    __slots__ = ("loop",)
+
+    loop: asyncio.AbstractEventLoop | None
+
+    def __init__(self) -> None:
+        self.loop = None
+
+    def settle_in(self, channel: object) -> None:
+        """Bind to the running loop, before the first wait.
+
+        The wait has to look at the phases again after this. A finalizer sets a phase first and reads the loop second, so one of the
+        two sees what the other did, in whatever threads they run.
+        """
+        if self.loop is None:
+            try:
+                self.loop = get_running_loop()
+            except RuntimeError:
+                raise errors.no_loop(repr(channel)) from None
+
+    def check(self, channel: object) -> None:
+        """Refuse a caller from another loop or thread. While nobody has ever waited, there is no loop to be foreign to."""
+        if self.loop is not None and _get_running_loop() is not self.loop:
+            raise errors.foreign_loop(repr(channel))
+
+    def tell(self, message: Callable[[], None]) -> None:
+        """Have the loop call `message`, from whatever thread. Without a loop, or with a closed one, nobody waits for it."""
+        if self.loop is not None:
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(message)
+
+
+class Pace:
+    """Whether a wait of one end should begin with a plain turn, judged by how the last ones went.
+
+    While two busy tasks hand items over, what a wait is for is there after one turn of the event loop. Giving it that turn costs no
+    future, and lets both tasks run in every iteration of the loop: measured, 0.8 of the cost of parking both on futures. When the
+    other side really waits for something, the turn is wasted, so each wasted one doubles the number of waits that go without.
+    """
+
+    __slots__ = ("pause", "wasted")
+
+    pause: int
+    wasted: int
+
+    def __init__(self) -> None:
+        self.pause = 0
+        self.wasted = 0
+
+
+class Waiter(Ticket[T], Generic[T]):
+    __slots__ = ("_awake", "_future", "_pace")
+
+    _future: asyncio.Future[None] | None
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._awake = False
+        self._future = None
+        self._pace = pace
+
+    @override
+    def wake(self) -> None:
+        self._awake = True
+        future = self._future
+        if future is not None and not future.done():  # done: woken before, or cancelled
+            future.set_result(None)
+
+    def __await__(self) -> Generator[object, None, None]:
+        """Wait for the next `wake`. Raises what is thrown in, such as a cancellation; the caller then leaves the line."""
+        pace = self._pace
+        if pace.pause:
+            pace.pause -= 1
+        else:
+            yield None
+            if self._awake:
+                pace.wasted = 0
+            else:
+                pace.wasted = min(pace.wasted + 1, LONGEST)
+                pace.pause = 1 << pace.wasted
+        if not self._awake:
+            self._future = get_running_loop().create_future()
+            yield from self._future
+            self._future = None
+        self._awake = False

@@ -1,0 +1,126 @@
+"""The errors, sorted by who caused them. All wording is here.
+
+- The other side failed: `SenderFailed`. It went away: `ReceiverClosed`.
+- The caller made a mistake: `SenderClosed`, and the built-in RuntimeError, TypeError and ValueError.
+- The normal end of a stream is no error.
+
+Every message names the object, the fact and the remedy. The functions take the channel as its `repr` tells it.
+"""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+__all__ = ["ChannelError", "ReceiverClosed", "SenderClosed", "SenderFailed"]
+
+
+class ChannelError(Exception):
+    """Base of the errors that a channel raises about its own state."""
+
+
+class SenderFailed(ChannelError):
+    """Raised by the receiver: the sending side ended by an error or was abandoned, so the stream is not complete.
+
+    ``__cause__`` is the error that ended the sender block. It is None if there was none: the sender was dropped.
+    """
+
+
+class ReceiverClosed(ChannelError):
+    """Raised by an itemizer: the receiving side was closed or dropped, so nobody takes items any more.
+
+    Let it leave the sender block, which then ends quietly. Only the block of its own channel does that.
+    """
+
+    # The core of the channel that raised it; None for one made elsewhere, by a fake itemizer for example.
+    _source: object = None
+
+    @override
+    def __reduce__(self) -> tuple[type[ReceiverClosed], tuple[str]]:
+        # A channel can't be pickled, what it has to say can.
+        return type(self), (str(self),)
+
+
+class SenderClosed(ChannelError):
+    """Raised by an itemizer used outside its block, and by opening a sender twice: a mistake of the caller."""
+
+
+def sender_failed(channel: str, error: BaseException) -> SenderFailed:
+    failed = SenderFailed(
+        f"the sender block of {channel} ended by {type(error).__name__}: what was sent before has been delivered, the rest is "
+        "missing; see __cause__ for the reason and mend it there"
+    )
+    failed.__cause__ = error
+    return failed
+
+
+def sender_never_opened(channel: str) -> SenderFailed:
+    return SenderFailed(
+        f"the sender of {channel} was dropped before anybody opened it: keep a reference to the channel or to its sender "
+        "until `async with channel.sender` runs"
+    )
+
+
+def sender_abandoned(channel: str) -> SenderFailed:
+    return SenderFailed(
+        f"the sender block of {channel} was abandoned, nothing refers to it any more: use `async with`, and keep a reference "
+        "to the task that runs the block"
+    )
+
+
+def receiver_closed(channel: str, source: object) -> ReceiverClosed:
+    closed = ReceiverClosed(
+        f"the receiver of {channel} is closed, nobody takes items any more: let this error leave the sender block, which "
+        "then ends quietly"
+    )
+    closed._source = source
+    return closed
+
+
+def is_closing(error: BaseException, source: object) -> bool:
+    """Whether `error` is the `ReceiverClosed` of `source`, bare or in an exception group of nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_closing(each, source) for each in error.exceptions)
+    return isinstance(error, ReceiverClosed) and error._source is source
+
+
+def opened_twice(channel: str) -> SenderClosed:
+    return SenderClosed(
+        f"the sender of {channel} has been opened before: a sender is opened once; hand its itemizer to whoever else writes, "
+        "or make another channel"
+    )
+
+
+def used_after_block(channel: str) -> SenderClosed:
+    return SenderClosed(
+        f"the sender block of {channel} has ended, and its itemizer with it: let whoever uses the itemizer end first, in a "
+        "task group inside the block for example"
+    )
+
+
+def foreign_loop(channel: str) -> RuntimeError:
+    return RuntimeError(
+        f"{channel} belongs to the event loop in which it first had to wait, and this is another loop or thread: call "
+        "asyncio.run_coroutine_threadsafe() with its own loop, or make one channel for each loop"
+    )
+
+
+def no_loop(channel: str) -> RuntimeError:
+    return RuntimeError(
+        f"{channel} has to wait, and no asyncio event loop runs in this thread: use it in a coroutine started by asyncio.run()"
+    )
+
+
+def not_copyable(name: str) -> TypeError:
+    return TypeError(f"a {name} can't be copied or pickled: pass on the one object, or make another Channel")
+
+
+def not_extensible(name: str) -> TypeError:
+    return TypeError(f"{name} is final: wrap it, or type against the protocols Itemizer and SenderContext")
+
+
+def not_a_buffer(buffer: object) -> TypeError:
+    return TypeError(f"Channel(buffer=...) takes an int, 0 for lock-step or the number of items to buffer, not {type(buffer).__name__}")
+
+
+def negative_buffer(buffer: int) -> ValueError:
+    return ValueError(f"Channel(buffer=...) takes 0 for lock-step or the number of items to buffer, not {buffer}")

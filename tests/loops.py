@@ -1,0 +1,46 @@
+"""The event loops that the tests run on, and how a test lets other tasks run.
+
+Every async test runs once on each loop that this Python has: asyncio's own, the same in debug mode, with eager tasks (Python 3.12 and
+newer), and uvloop (where it can be installed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+__all__ = ["LOOPS", "LoopFactory", "turns"]
+
+LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
+
+
+def debug_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_debug(True)
+    return loop
+
+
+LOOPS: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "debug": debug_loop}
+
+if sys.version_info >= (3, 12):
+
+    def eager_loop() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    LOOPS["eager"] = eager_loop
+
+if importlib.util.find_spec("uvloop") is not None:
+    import uvloop
+
+    LOOPS["uvloop"] = uvloop.new_event_loop
+
+
+async def turns(count: int = 10) -> None:
+    """Let every other task run that can, `count` times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
