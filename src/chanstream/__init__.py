@@ -5,6 +5,7 @@ from .errors import ChannelError, ReceiverClosed, SenderClosed, SenderFailed
 from .protocols import Itemizer, SenderContext
 from .receiver import Receiver
 from .sender import Sender
+from .stream import stream
 
 __all__ = [
     "Channel",
@@ -17,6 +18,7 @@ __all__ = [
     "SenderContext",
     "SenderFailed",
     "__version__",
+    "stream",
 ]
 
 __version__ = "0.1.0"

@@ -122,16 +122,13 @@ class Core(Generic[T]):
             raise errors.opened_twice(repr(self))
         self.sending = OPEN
 
-    def finish(self) -> None:
-        if self.sending is OPEN:
-            self.sending = Sending.FINISHED
-            self.settle()
-
-    def fail(self, error: BaseException) -> None:
+    def leave_block(self, error: BaseException | None) -> bool:
+        """End the stream, if it has not ended. Whether the block ends quietly: it was left because the receiver is gone."""
         if self.sending is OPEN:
             self.error = error
-            self.sending = Sending.FAILED
+            self.sending = Sending.FINISHED if error is None else Sending.FAILED
             self.settle()
+        return error is not None and errors.is_closing(error, self)
 
     def put(self, item: T) -> bool:
         """Accept `item` if its itemizer need not wait. If not, it has to be offered."""

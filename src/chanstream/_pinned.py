@@ -19,6 +19,7 @@ class Pinned:
 
     @override
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         for base in cls.__mro__[1:]:
             if issubclass(base, Pinned) and base is not Pinned:
                 raise errors.not_extensible(base.__name__)

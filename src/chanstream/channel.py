@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, final
+from typing import Generic, ParamSpec, TypeVar, final
 
 from typing_extensions import override
 
 from . import errors
 from ._core import Core
+from ._feed import Feed
 from ._pinned import Pinned
+from ._producer import Producer, Production, check_producer, produce
 from ._waiting import Home
+from .protocols import Itemizer
 from .receiver import Receiver
 from .sender import Sender
 
 __all__ = ["Channel"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @final
@@ -55,6 +59,35 @@ class Channel(Pinned, Generic[T]):
     def receiver(self) -> Receiver[T]:
         """The receiving end, always the same object."""
         return self._receiver
+
+    def fed_by(self, func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> Feed[T]:
+        """Run ``func(itemize, *args, **kwargs)`` in a task of its own for as long as a block lasts.
+
+        ``async with channel.fed_by(func, ...) as receiver:`` opens the sender, starts the task and binds the receiver. Leaving
+        the block closes the receiver, cancels what is left of the task and waits for it: no task outlives its block, whatever
+        happens in or around it. The idea is trio's ``as_safe_channel`` and Kotlin's ``produce``.
+
+        **Waits**, on leaving, until the task has ended. Entering doesn't wait.
+
+        **The wait ends** with the task. `func` is cancelled once; one that goes on regardless is waited for.
+
+        **Cancelled** while it waits, it cancels `func` again, still waits, and then raises the cancellation.
+
+        **Raises** an error of `func` once, out of the block, as itself and with its own traceback, whether or not the consumer
+        came far enough to meet it as `SenderFailed`. An error of the body leaves the block unchanged. Both together, if the
+        body failed for a reason of its own, leave it in an exception group. A `func` that was cancelled from elsewhere raises
+        `SenderFailed`. Entering raises `SenderClosed` if the sender has been opened before; calling, TypeError if `func` is not
+        callable. A `func` that returns no coroutine is an error of `func`.
+
+        **Order of service**: blocks nest into pipelines; leaving one ends its own task, and the block around it ends what is
+        upstream.
+        """
+        check_producer(func)
+
+        def start(itemize: Itemizer[T]) -> Production:
+            return produce(func, itemize, *args, **kwargs)
+
+        return Feed(self._core, self._sender, self._receiver, start)
 
 
 def checked(buffer: object) -> int:

@@ -83,6 +83,15 @@ def is_closing(error: BaseException, source: object) -> bool:
     return isinstance(error, ReceiverClosed) and error._source is source
 
 
+def is_report(error: BaseException, cause: BaseException | None) -> bool:
+    """Whether `error` only tells of `cause`: it is `cause`, the `SenderFailed` from it, or a group of nothing else."""
+    if cause is None:
+        return False
+    if isinstance(error, BaseExceptionGroup) and error is not cause:
+        return all(is_report(each, cause) for each in error.exceptions)
+    return error is cause or (isinstance(error, SenderFailed) and error.__cause__ is cause)
+
+
 def opened_twice(channel: str) -> SenderClosed:
     return SenderClosed(
         f"the sender of {channel} has been opened before: a sender is opened once; hand its itemizer to whoever else writes, "
@@ -110,6 +119,28 @@ def no_loop(channel: str) -> RuntimeError:
     )
 
 
+def both_failed(failed: list[BaseException]) -> BaseExceptionGroup[BaseException]:
+    return BaseExceptionGroup("the block of Channel.fed_by() and its producer failed", failed)
+
+
+def foreign_itemizer() -> RuntimeError:
+    return RuntimeError(
+        "the itemizer of a stream() was called outside of the body of its function, or by a task other than the consumer's: to "
+        "write from other tasks, run the function with Channel.fed_by"
+    )
+
+
+def not_a_producer(func: object) -> TypeError:
+    return TypeError(f"func takes an async function whose first parameter is an itemizer, not {type(func).__name__}")
+
+
+def not_a_production(func: object, result: object) -> TypeError:
+    return TypeError(
+        f"func takes an async function, which returns a coroutine; {func!r} returned {type(result).__name__}: declare it with "
+        "`async def`, and pass items to the itemizer instead of yielding them"
+    )
+
+
 def not_copyable(name: str) -> TypeError:
     return TypeError(f"a {name} can't be copied or pickled: pass on the one object, or make another Channel")
 
@@ -119,7 +150,9 @@ def not_extensible(name: str) -> TypeError:
 
 
 def not_a_buffer(buffer: object) -> TypeError:
-    return TypeError(f"Channel(buffer=...) takes an int, 0 for lock-step or the number of items to buffer, not {type(buffer).__name__}")
+    return TypeError(
+        f"Channel(buffer=...) takes an int, 0 for lock-step or the number of items to buffer, not {type(buffer).__name__}"
+    )
 
 
 def negative_buffer(buffer: int) -> ValueError:

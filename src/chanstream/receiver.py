@@ -5,9 +5,9 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TypeVar, final
+from typing import Self, TypeVar, final
 
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from . import errors
 from ._core import END, WAIT, Core
@@ -94,8 +94,8 @@ class Receiver(Pinned, AsyncIterator[T_co]):
     async def aclose(self) -> None:
         """Close the receiving side. Closing twice is fine.
 
-        Drops the items that were accepted and not taken. Every waiting and later `__anext__` raises StopAsyncIteration, every waiting
-        and later itemizer `ReceiverClosed`. An error of the sender block that nobody has met is forgotten.
+        Drops the items that were accepted and not taken. Every waiting and later `__anext__` raises StopAsyncIteration, every
+        waiting and later itemizer `ReceiverClosed`. An error of the sender block that nobody has met is forgotten.
 
         Does not wait, neither for the sender nor for a turn of the event loop, so it can't be cancelled half-way.
 

@@ -26,8 +26,8 @@ class Sender(Pinned, Generic[T_contra]):
     The protocol tells what entering, leaving and the itemizer promise. In addition, entering raises `SenderClosed` when the sender
     has been opened before, and both raise RuntimeError in an event loop that is not the channel's.
 
-    A sender that nothing refers to any more ends the stream as failed, if it was never opened or its block was not left. An itemizer
-    refers to its sender.
+    A sender that nothing refers to any more ends the stream as failed, if it was never opened or its block was not left. An
+    itemizer refers to its sender.
     """
 
     __slots__ = ("__weakref__", "_core", "_home", "_pace", "_spare")
@@ -59,13 +59,8 @@ class Sender(Pinned, Generic[T_contra]):
         traceback: TracebackType | None,
         /,
     ) -> bool:
-        core = self._core
-        self._home.check(core)
-        if exc is None:
-            core.finish()
-            return False
-        core.fail(exc)
-        return errors.is_closing(exc, core)
+        self._home.check(self._core)
+        return self._core.leave_block(exc)
 
     async def _itemize(self, item: T_contra, /) -> None:
         core, home = self._core, self._home

@@ -1,0 +1,106 @@
+"""A producer run in a task of its own, owned by a block: what `Channel.fed_by` returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Generic, TypeVar, final
+
+from . import errors
+from ._core import Core
+from ._pinned import Pinned
+from ._producer import Production
+from .protocols import Itemizer
+from .receiver import Receiver
+from .sender import Sender
+
+__all__ = ["Feed"]
+
+T = TypeVar("T")
+
+
+@final
+class Feed(Pinned, Generic[T]):
+    """A block that owns the task of a producer. `Channel.fed_by` makes it and tells what it promises."""
+
+    __slots__ = ("_core", "_receiver", "_sender", "_start", "_task")
+
+    _core: Core[T]
+    _receiver: Receiver[T]
+    _sender: Sender[T]
+    _start: Callable[[Itemizer[T]], Production]
+    _task: asyncio.Task[None]
+
+    def __init__(
+        self, core: Core[T], sender: Sender[T], receiver: Receiver[T], start: Callable[[Itemizer[T]], Production], /
+    ) -> None:
+        self._core = core
+        self._sender = sender
+        self._receiver = receiver
+        self._start = start
+
+    async def __aenter__(self) -> Receiver[T]:
+        # Opened here and not in the task, so that a second block fails where it stands.
+        itemize = await self._sender.__aenter__()
+        self._task = asyncio.create_task(self._run(itemize))
+        self._task.add_done_callback(self._ran)
+        return self._receiver
+
+    async def _run(self, itemize: Itemizer[T]) -> None:
+        try:
+            await self._start(itemize)
+        except BaseException as error:
+            if not self._core.leave_block(error):
+                raise
+        else:
+            self._core.leave_block(None)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            # Perhaps before its first step, so that `_run` never ended the stream.
+            self._core.leave_block(asyncio.CancelledError())
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        task, told = self._task, self._core.error
+        # Cancelled, and not by this block: the consumer has to learn that the stream was cut short.
+        error = errors.sender_failed(repr(self._core), told) if told is not None and task.done() and task.cancelled() else None
+        await self._receiver.aclose()
+        task.cancel()
+        interruption: BaseException | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as cancellation:
+                # Still waits, for no task may outlive the block, but passes it on: the producer may hang in its cleanup.
+                interruption = cancellation
+                task.cancel()
+        del self._task
+        surface(
+            exc,
+            None if exc is None or errors.is_report(exc, told) else exc,
+            None if isinstance(exc, asyncio.CancelledError) else interruption,
+            error if task.cancelled() else task.exception(),
+        )
+
+
+def surface(leaving: BaseException | None, *failures: BaseException | None) -> None:
+    """Let `leaving` go on if it is all that failed. Otherwise raise what failed: one error as itself, several in a group."""
+    failed = [failure for failure in failures if failure is not None]
+    if len(failed) > 1:
+        raise errors.both_failed(failed) from None
+    if failed and failed[0] is not leaving:
+        only = failed.pop()
+        context = only.__context__
+        try:
+            raise only
+        finally:
+            # Raising has made `leaving` the context of the very error that caused it.
+            only.__context__ = context
+            del only, context, leaving

@@ -1,0 +1,117 @@
+"""A producer run as an async generator, in its consumer's own task: `stream`. No channel, task or event loop has a part in it.
+
+The generator drives the producer by hand. Whatever the producer awaits comes out of `send` as a signal:
+
+- its `Handover`: an item was passed to the itemizer, and is now yielded;
+- anything else is for the event loop. It gets the signal, and its answer goes back.
+
+What the event loop or the consumer throws in therefore reaches the producer at the `await` where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Generic, ParamSpec, TypeVar
+
+from . import errors
+from ._producer import Producer, check_producer, produce
+
+__all__ = ["stream"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def stream(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+    """Iterate over what ``func(itemize, *args, **kwargs)`` passes to its itemizer.
+
+    Returns an async generator object. `func` starts with the first ``anext``, runs in the task of whoever iterates, in its
+    context, and ``await itemize(item)`` is its ``yield``. It may await anything else meanwhile. The idea is Kotlin's ``flow {
+    emit(...) }``.
+
+    **Waits** only for what `func` itself awaits. Passing an item on gives no other task a turn.
+
+    **The wait ends** with an item, or with the end of `func`.
+
+    **Cancelled** while `func` awaits something, the cancellation reaches `func` at that ``await``. If `func` doesn't handle it,
+    the generator has ended; no item is lost, since none was under way.
+
+    **Raises** what `func` raises, at the ``anext`` that met it; RuntimeError, from the itemizer, when that is called by another
+    task, after the end or outside of `func`; TypeError if `func` is not callable or doesn't return a coroutine. ``aclose``,
+    ``athrow`` and garbage collection do what they do to a generator: the exception is raised at the ``await itemize(item)``
+    where `func` stands.
+
+    **Order of service**: one task at a time iterates, as with any async generator.
+
+    The hazards of async generators remain, since it is one. A timeout, a task group or another context that is held open across
+    ``await itemize(item)`` also covers what the consumer does before it comes back, and may cancel it there (PEP 789). A loop that
+    is left early leaves `func` suspended until ``aclose``: use ``contextlib.aclosing``. `Channel.fed_by` has neither.
+    """
+    check_producer(func)
+    return drive(func, *args, **kwargs)
+
+
+async def drive(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+    handover: Handover[T] = Handover()
+    items = handover.items
+    body = produce(func, handover.itemize, *args, **kwargs)
+    try:
+        signal = body.send(None)
+        while True:
+            try:
+                if signal is handover:
+                    yield items.pop()
+                else:
+                    await Passing(signal)
+            except BaseException as error:
+                thrown = error
+            else:
+                signal = body.send(None)
+                continue
+            # Not in the except clause: there, `thrown` would be the context of whatever the body raises from now on.
+            try:
+                signal = body.throw(thrown)
+            finally:
+                del thrown
+    except StopIteration:
+        return
+
+
+class Handover(Generic[T]):
+    """The itemizer of a stream, and the signal that tells its driver of an item."""
+
+    __slots__ = ("items",)
+
+    items: list[T]
+
+    def __init__(self) -> None:
+        self.items = []  # empty but for the moment between the itemizer and the driver
+
+    async def itemize(self, item: T, /) -> None:
+        self.items.append(item)
+        del item  # the consumer decides how long it lives
+        await self
+
+    def __await__(self) -> Generator[object, None, None]:
+        try:
+            yield self
+        except RuntimeError:
+            if not self.items:
+                raise
+            # The signal went to a task that is not driven by the generator and, not knowing it, threw this error.
+            self.items.clear()
+            raise errors.foreign_itemizer() from None
+
+
+class Passing:
+    """Passes a signal on to whoever drives this task. Nobody answers with a value: a future keeps its result itself."""
+
+    __slots__ = ("signal",)
+
+    signal: object
+
+    def __init__(self, signal: object) -> None:
+        self.signal = signal
+
+    def __await__(self) -> Generator[object, None, None]:
+        yield self.signal
