@@ -1,7 +1,7 @@
 """The event loops that the tests run on, and how a test lets other tasks run.
 
-Every async test runs once on each loop that this Python has: asyncio's own, the same in debug mode, with eager tasks (Python 3.12 and
-newer), and uvloop (where it can be installed).
+Every async test runs once on each loop that this Python has: asyncio's own, the same in debug mode, with eager tasks (from Python
+3.12 on), and uvloop (where it can be installed).
 """
 
 from __future__ import annotations
