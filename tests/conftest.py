@@ -17,6 +17,12 @@ def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
     return LOOPS
 
 
+def pytest_collection_finish() -> None:
+    # Every async test ends with a collection. It need not look through everything that was imported.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest_asyncio.fixture
 async def nothing_is_left() -> AsyncIterator[None]:
     """No task goes on after a test, and no error was left for the event loop to report."""

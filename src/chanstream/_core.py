@@ -15,7 +15,9 @@ that possible wakes it.** To leave a line, by acting or by cancellation, is to m
   goes from the ticket to the consumer;
 - `held` is empty while anybody asks.
 
-The two phases only move forward. A finalizer may set one in any thread and between any two steps of this code; it sets nothing
+Where a wake-up is left out, because who would get it is awake already, a comment says so.
+
+The two phases only move forward. A finalizer may set one in any thread and between any two steps of this code. It sets nothing
 else, and has the event loop call `settle`, which draws the consequences.
 """
 
@@ -110,11 +112,6 @@ class Core(Generic[T]):
             f"{itemizing} waiting in itemize, {len(self.asks)} waiting for an item>"
         )
 
-    @property
-    def over(self) -> bool:
-        """Whether no item will be accepted any more."""
-        return (self.sending is not OPEN and self.sending is not UNOPENED) or self.receiving is not RECEIVING
-
     # The sending side.
 
     def open(self) -> None:
@@ -125,28 +122,27 @@ class Core(Generic[T]):
     def leave_block(self, error: BaseException | None) -> bool:
         """End the stream, if it has not ended. Whether the block ends quietly: it was left because the receiver is gone."""
         if self.sending is OPEN:
-            self.error = error
-            self.sending = Sending.FINISHED if error is None else Sending.FAILED
+            self.stop_sending(error)
             self.settle()
         return error is not None and errors.is_closing(error, self)
 
     def put(self, item: T) -> bool:
         """Accept `item` if its itemizer need not wait. If not, it has to be offered."""
-        if self.sending is not OPEN:
-            raise errors.used_after_block(repr(self))
-        if self.receiving is not RECEIVING:
-            raise errors.receiver_closed(repr(self), self)
         items = self.items
         if items is None or len(items) >= self.buffer or self.offers.first is not None:
             return False
+        if self.sending is not OPEN or self.receiving is not RECEIVING:
+            raise self.refusal()
         items.append(item)
         ask = self.asks.first
-        if ask is not None:
+        if ask is not None and len(items) == 1:  # otherwise it is awake
             ask.wake()
         return True
 
     def offer(self, offer: Ticket[T]) -> None:
         """Accept the item of `offer`, whose itemizer waits until it is `released`."""
+        if self.sending is not OPEN or self.receiving is not RECEIVING:
+            raise self.refusal()
         self.offers.join(offer)
         ask = self.asks.first
         if ask is not None:
@@ -170,107 +166,140 @@ class Core(Generic[T]):
         """The itemizer of `offer` leaves before it was released. An item that has been taken has been delivered."""
         if self.held is offer:
             self.held = None
-        elif not offer.done:
+        elif not offer.done and self.offers.first is not None:  # else `settle` has taken the line apart
             self.offers.leave(offer)
             self._wake_offer()
+
+    def refusal(self) -> errors.ChannelError:
+        if self.sending is not OPEN:
+            return errors.used_after_block(repr(self))
+        return errors.receiver_closed(repr(self), self)
 
     # The receiving side.
 
     def ask(self, ask: Ticket[T]) -> None:
         """Stand in line. That a further item is asked for releases the itemizer of the last one."""
         self.asks.join(ask)
-        self._release()
+        if self.held is not None:
+            self._release()
 
     def take(self, ask: Ticket[T] | None) -> T | Literal[Verdict.WAIT, Verdict.END]:
-        """The next item, for `ask` or, with None, for somebody who has not joined the line.
-
-        With an item or the end, `ask` has left the line.
-        """
+        """The next item, for `ask` or, with None, for somebody who stands in no line. With an item, `ask` has left the line."""
         items, offer, asks = self.items, self.offers.first, self.asks
-        if asks.first is not ask and (items or offer is not None):
+        if not items and offer is None:
+            return END if self.over else WAIT
+        if asks.first is not ask:
             return WAIT
         if items:
-            item = items.popleft()
-            if offer is not None:
+            if offer is not None and len(items) == self.buffer:  # otherwise it is awake
                 offer.wake()
-        elif offer is not None:
+            item = items.popleft()
+        else:
+            assert offer is not None
             item = offer.item
             del offer.item
             self.offers.leave(offer)
-            self._release()
+            if self.held is not None:
+                self._release()
             if items is None:
                 self.held = offer
             else:
                 offer.done = True
                 offer.wake()
                 self._wake_offer()
-        elif self.over:
-            self._release()
-            if ask is not None:
-                self.leave(ask)
-            return END
-        else:
-            return WAIT
         if ask is not None:
-            self.leave(ask)
+            asks.leave(ask)
             if asks.first is not None:
                 self._release()
+                self._wake_ask()
         return item
 
     def leave(self, ask: Ticket[T]) -> None:
-        """Leave the line, with an item or without."""
+        """Leave the line without an item."""
         self.asks.leave(ask)
-        first = self.asks.first
-        if first is not None and (self.items or self.offers.first is not None or self.over):
-            first.wake()
+        self._wake_ask()
+        if self.asks.first is None and self.receiving is not RECEIVING:
+            self.error = None  # everybody has been told who had to be
 
-    def end(self) -> Exception:
-        """How the stream ended. A new object for every ask: an exception raised twice collects tracebacks."""
-        if self.receiving is not RECEIVING or self.sending is Sending.FINISHED:
-            return StopAsyncIteration()
-        if self.error is not None:
-            return errors.sender_failed(repr(self), self.error)
-        if self.sending is Sending.NEVER_OPENED:
-            return errors.sender_never_opened(repr(self))
-        return errors.sender_abandoned(repr(self))
+    def end(self, ask: Ticket[T] | None) -> Exception:
+        """How the stream ended for `ask`, which leaves the line. A new object for each: one raised twice collects tracebacks."""
+        ending: Exception
+        if not self.broken or (self.receiving is not RECEIVING and ask is None):
+            ending = StopAsyncIteration()
+        elif self.error is not None:
+            # Also for an ask that was waiting when the stream failed, and is told only after somebody else closed the receiver.
+            ending = errors.sender_failed(repr(self), self.error)
+        elif self.sending is Sending.NEVER_OPENED:
+            ending = errors.sender_never_opened(repr(self))
+        else:
+            ending = errors.sender_abandoned(repr(self))
+        self._release()
+        if ask is not None:
+            self.leave(ask)
+        return ending
 
     def close(self) -> None:
-        self.receiving = Receiving.CLOSED
+        self.stop_receiving()
         self.settle()
 
-    # Both sides.
+    # Both sides. The phases, each set in one step, and what follows from them.
 
-    def settle(self) -> None:
-        """Draw the consequences of the phases. May be called at any time, and again."""
-        if self.receiving is not RECEIVING:
-            self.error = None
-            if self.items:
-                self.items.clear()
-            while (offer := self.offers.first) is not None:
-                self.offers.leave(offer)
-                del offer.item
-                offer.done = True
-                offer.wake()
-            self._release()
-        if self.over:
-            for ask in self.asks:
-                ask.wake()
+    @property
+    def over(self) -> bool:
+        """Whether no item will be accepted any more."""
+        return (self.sending is not OPEN and self.sending is not UNOPENED) or self.receiving is not RECEIVING
 
-    def sender_dropped(self) -> None:
-        """For a finalizer: nothing refers to the sender any more, so nothing of the sending side runs."""
+    @property
+    def broken(self) -> bool:
+        """Whether the stream ended otherwise than by the end of its block, and before anybody closed the receiver."""
+        return self.sending is Sending.FAILED or self.sending is Sending.NEVER_OPENED or self.sending is Sending.ABANDONED
+
+    def stop_sending(self, error: BaseException | None) -> None:
+        """The block was left. How does not matter to a receiver that is closed."""
+        if error is None or self.receiving is not RECEIVING:
+            self.sending = Sending.FINISHED
+        else:
+            self.error = error
+            self.sending = Sending.FAILED
+
+    def drop_sender(self) -> None:
+        """Nothing refers to the sender any more, so nothing of the sending side runs."""
         if self.sending is UNOPENED:
             self.sending = Sending.NEVER_OPENED
         elif self.sending is OPEN:
             self.sending = Sending.ABANDONED
 
-    def receiver_dropped(self) -> None:
-        """For a finalizer: nothing refers to the receiver any more, so nothing of the receiving side runs."""
+    def stop_receiving(self) -> None:
         self.receiving = Receiving.CLOSED
+
+    def drop_receiver(self) -> None:
+        """Nothing refers to the receiver any more, so nothing of the receiving side runs."""
+        self.stop_receiving()
         self.error = None
         if self.items:
-            self.items.clear()  # in one step, so it may be in the middle of `put`
+            self.items.clear()  # in one step, so it may come in the middle of `put`
+
+    def settle(self) -> None:
+        """Draw the consequences of the phases. May be called at any time, and again."""
+        if self.receiving is not RECEIVING:
+            if self.asks.first is None:
+                self.error = None
+            if self.items:
+                self.items.clear()
+            # First out of reach, then dropped: dropping an item may run code of the user's.
+            offers, self.offers = self.offers, Line()
+            held, self.held = self.held, None
+            for offer in offers:
+                del offer.item
+                offer.wake()
+            if held is not None:
+                held.wake()
+        if self.over:
+            for ask in self.asks:
+                ask.wake()
 
     def _release(self) -> None:
+        """Let the itemizer of the last item return."""
         held = self.held
         if held is not None:
             self.held = None
@@ -280,4 +309,9 @@ class Core(Generic[T]):
     def _wake_offer(self) -> None:
         first = self.offers.first
         if first is not None and self.items is not None and len(self.items) < self.buffer:
+            first.wake()
+
+    def _wake_ask(self) -> None:
+        first = self.asks.first
+        if first is not None and (self.items or self.offers.first is not None or self.over):
             first.wake()

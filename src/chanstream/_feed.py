@@ -68,9 +68,8 @@ class Feed(Pinned, Generic[T]):
         traceback: TracebackType | None,
         /,
     ) -> None:
-        task, told = self._task, self._core.error
-        # Cancelled, and not by this block: the consumer has to learn that the stream was cut short.
-        error = errors.sender_failed(repr(self._core), told) if told is not None and task.done() and task.cancelled() else None
+        task, met = self._task, self._core.error
+        cut_short = task.done() and task.cancelled()  # and not by this block
         await self._receiver.aclose()
         task.cancel()
         interruption: BaseException | None = None
@@ -82,11 +81,17 @@ class Feed(Pinned, Generic[T]):
                 interruption = cancellation
                 task.cancel()
         del self._task
+        if not task.cancelled():
+            error = met = task.exception()
+        elif cut_short and met is not None:
+            error = errors.sender_failed(repr(self._core), met)
+        else:
+            error = None
         surface(
             exc,
-            None if exc is None or errors.is_report(exc, told) else exc,
+            None if exc is None or errors.is_report(exc, met) else exc,
             None if isinstance(exc, asyncio.CancelledError) else interruption,
-            error if task.cancelled() else task.exception(),
+            error,
         )
 
 

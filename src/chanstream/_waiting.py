@@ -39,8 +39,8 @@ class Home:
     def settle_in(self, channel: object) -> None:
         """Bind to the running loop, before the first wait.
 
-        The wait has to look at the phases again after this. A finalizer sets a phase first and reads the loop second, so one of the
-        two sees what the other did, in whatever threads they run.
+        Whoever waits has to look at the phases again after this. A finalizer sets a phase first and reads the loop second, so one
+        of the two sees what the other did, in whatever threads they run.
         """
         if self.loop is None:
             try:
@@ -48,9 +48,12 @@ class Home:
             except RuntimeError:
                 raise errors.no_loop(repr(channel)) from None
 
+    def is_elsewhere(self) -> bool:
+        """Whether this is another loop or thread. While nobody has ever waited, there is no loop to be away from."""
+        return self.loop is not None and _get_running_loop() is not self.loop
+
     def check(self, channel: object) -> None:
-        """Refuse a caller from another loop or thread. While nobody has ever waited, there is no loop to be foreign to."""
-        if self.loop is not None and _get_running_loop() is not self.loop:
+        if self.is_elsewhere():
             raise errors.foreign_loop(repr(channel))
 
     def tell(self, message: Callable[[], None]) -> None:

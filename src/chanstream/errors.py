@@ -9,8 +9,6 @@ Every message names the object, the fact and the remedy. The functions take the 
 
 from __future__ import annotations
 
-from typing_extensions import override
-
 __all__ = ["ChannelError", "ReceiverClosed", "SenderClosed", "SenderFailed"]
 
 
@@ -31,13 +29,15 @@ class ReceiverClosed(ChannelError):
     Let it leave the sender block, which then ends quietly. Only the block of its own channel does that.
     """
 
-    # The core of the channel that raised it; None for one made elsewhere, by a fake itemizer for example.
-    _source: object = None
+    # The core of the channel that raised it; None for one made elsewhere, by a fake itemizer for example. In a slot, which pickle
+    # passes over: an error can be pickled, a channel can't.
+    __slots__ = ("_source",)
 
-    @override
-    def __reduce__(self) -> tuple[type[ReceiverClosed], tuple[str]]:
-        # A channel can't be pickled, what it has to say can.
-        return type(self), (str(self),)
+    _source: object
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self._source = None
 
 
 class SenderClosed(ChannelError):
@@ -108,8 +108,8 @@ def used_after_block(channel: str) -> SenderClosed:
 
 def foreign_loop(channel: str) -> RuntimeError:
     return RuntimeError(
-        f"{channel} belongs to the event loop in which it first had to wait, and this is another loop or thread: call "
-        "asyncio.run_coroutine_threadsafe() with its own loop, or make one channel for each loop"
+        f"{channel} belongs to the event loop in which it first had to wait, and that one doesn't run here: reach it from another "
+        "thread with asyncio.run_coroutine_threadsafe(), or make one channel for each loop"
     )
 
 

@@ -42,9 +42,9 @@ class Itemizer(Protocol[T_contra]):
         **Cancelled**, it withdraws `item` if that has not been taken, and `item` is then never delivered. If `item` has been taken,
         it has been delivered: after a cancellation the caller cannot tell which.
 
-        **Raises** `ReceiverClosed` when the other side closed or dropped the receiver: let it leave the sender block, which it ends
-        quietly. Raises `SenderClosed` when the caller uses the itemizer outside its block, and RuntimeError when the caller uses it
-        in another event loop or thread.
+        **Raises** `ReceiverClosed` when the other side closed or dropped the receiver, whether or not `item` had been taken before:
+        let it leave the sender block, which it ends quietly. Raises `SenderClosed` when the caller uses the itemizer outside its
+        block, and RuntimeError when the caller uses it in another event loop or thread.
 
         **Order of service**: several tasks may call one itemizer; first come, first served.
         """

@@ -65,13 +65,15 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         **Order of service**: several tasks may iterate one receiver; first come, first served, and each item goes to one of them.
         """
         core, home = self._core, self._home
-        # The two lines of Home.check, without the call: every item comes by here.
+        # Home.check without the call: every item comes by here.
         if home.loop is not None and _get_running_loop() is not home.loop:
             raise errors.foreign_loop(repr(core))
-        item = core.take(None)
+        ask: Waiter[T_co] | None = None
+        item = core.take(ask)
+        if item is WAIT and home.loop is None:
+            home.settle_in(core)
+            item = core.take(ask)
         if item is WAIT:
-            if home.loop is None:
-                home.settle_in(core)
             ask = self._spare
             if ask is None:
                 ask = Waiter(self._pace)
@@ -79,8 +81,9 @@ class Receiver(Pinned, AsyncIterator[T_co]):
                 self._spare = None
             core.ask(ask)
             try:
-                while (item := core.take(ask)) is WAIT:
+                while item is WAIT:
                     await ask
+                    item = core.take(ask)
             except BaseException:
                 # Cancelled. Nothing was taken, since an item leaves the channel only in `take`. If this ask had been woken, the
                 # item it was woken for is still there, and the next in line is woken for it.
@@ -88,7 +91,7 @@ class Receiver(Pinned, AsyncIterator[T_co]):
                 raise
             self._spare = ask
         if item is END:
-            raise core.end()
+            raise core.end(ask)
         return item
 
     async def aclose(self) -> None:
@@ -114,9 +117,14 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         traceback: TracebackType | None,
         /,
     ) -> None:
+        if exc is not None and self._home.is_elsewhere():
+            # As for the sender: what closes a coroutine where its loop doesn't run has to leave the block unchanged.
+            self._core.stop_receiving()
+            self._home.tell(self._core.settle)
+            return
         await self.aclose()
 
     def __del__(self) -> None:
         # In any thread, in the middle of anything.
-        self._core.receiver_dropped()
+        self._core.drop_receiver()
         self._home.tell(self._core.settle)

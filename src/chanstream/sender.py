@@ -59,15 +59,22 @@ class Sender(Pinned, Generic[T_contra]):
         traceback: TracebackType | None,
         /,
     ) -> bool:
-        self._home.check(self._core)
-        return self._core.leave_block(exc)
+        core, home = self._core, self._home
+        if exc is not None and home.is_elsewhere():
+            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. What closes it must leave
+            # the block unchanged, so this is what dropping the sender would be.
+            core.stop_sending(exc)
+            home.tell(core.settle)
+            return False
+        home.check(core)
+        return core.leave_block(exc)
 
     async def _itemize(self, item: T_contra, /) -> None:
         core, home = self._core, self._home
-        # The two lines of Home.check, without the call: every item comes by here.
+        # Home.check without the call: every item comes by here.
         if home.loop is not None and _get_running_loop() is not home.loop:
             raise errors.foreign_loop(repr(core))
-        if core.put(item):
+        if core.buffer and core.put(item):
             return
         if home.loop is None:
             home.settle_in(core)
@@ -81,6 +88,7 @@ class Sender(Pinned, Generic[T_contra]):
         del item  # the consumer decides how long it lives
         core.offer(offer)
         try:
+            await offer
             while not core.released(offer):
                 await offer
         except BaseException:
@@ -92,5 +100,5 @@ class Sender(Pinned, Generic[T_contra]):
 
     def __del__(self) -> None:
         # In any thread, in the middle of anything.
-        self._core.sender_dropped()
+        self._core.drop_sender()
         self._home.tell(self._core.settle)
