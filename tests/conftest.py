@@ -23,6 +23,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
+
+
 @pytest_asyncio.fixture
 async def nothing_is_left() -> AsyncIterator[None]:
     """No task goes on after a test, and no error was left for the event loop to report."""

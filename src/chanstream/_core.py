@@ -158,6 +158,7 @@ class Core(Generic[T]):
         if items is None or self.offers.first is not offer or len(items) >= self.buffer:
             return False
         items.append(offer.item)
+        del offer.item
         self.offers.leave(offer)
         self._wake_offer()
         return True
@@ -168,6 +169,7 @@ class Core(Generic[T]):
             self.held = None
         elif not offer.done and self.offers.first is not None:  # else `settle` has taken the line apart
             self.offers.leave(offer)
+            del offer.item
             self._wake_offer()
 
     def refusal(self) -> errors.ChannelError:

@@ -2,15 +2,16 @@
 
 The generator drives the producer by hand. Whatever the producer awaits comes out of `send` as a signal:
 
-- its `Handover`: an item was passed to the itemizer, and is now yielded;
+- its `Handover`: an item was passed to the itemizer, and is now yielded. What the consumer throws in is sent back, and the
+  `Handover` raises it at the very ``await itemize(item)``. To throw it would not do: a GeneratorExit that is thrown into a
+  coroutine closes what that awaits, and a helper of the producer could not await anything in its cleanup.
 - anything else is for the event loop. It gets the signal, and its answer goes back.
-
-What the event loop or the consumer throws in therefore reaches the producer at the `await` where it stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
+from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Generic, ParamSpec, TypeVar
 
 from . import errors
@@ -58,19 +59,22 @@ async def drive(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> A
     try:
         signal = body.send(None)
         while True:
+            answer: BaseException | None = None
             try:
                 if signal is handover:
                     yield items.pop()
                 else:
-                    await Passing(signal)
+                    answer = await Passing(signal)
             except BaseException as error:
                 thrown = error
             else:
-                signal = body.send(None)
+                signal = body.send(answer)
                 continue
             # Not in the except clause: there, `thrown` would be the context of whatever the body raises from now on.
+            if getcoroutinestate(body) == CORO_CLOSED:
+                return  # by the garbage collector, which found body and generator in one cycle and finalized both
             try:
-                signal = body.throw(thrown)
+                signal = body.send(thrown) if signal is handover else body.throw(thrown)
             finally:
                 del thrown
     except StopIteration:
@@ -92,19 +96,24 @@ class Handover(Generic[T]):
         del item  # the consumer decides how long it lives
         await self
 
-    def __await__(self) -> Generator[object, None, None]:
+    def __await__(self) -> Generator[object, BaseException | None, None]:
         try:
-            yield self
-        except RuntimeError:
-            if not self.items:
-                raise
-            # The signal went to a task that is not driven by the generator and, not knowing it, threw this error.
+            thrown = yield self
+        except BaseException as error:
+            # The driver throws nothing in here, so the signal went to somebody else. A task answers it with a RuntimeError.
             self.items.clear()
-            raise errors.foreign_itemizer() from None
+            if isinstance(error, RuntimeError):
+                raise errors.foreign_itemizer() from None
+            raise
+        if thrown is not None:
+            try:
+                raise thrown
+            finally:
+                del thrown
 
 
 class Passing:
-    """Passes a signal on to whoever drives this task. Nobody answers with a value: a future keeps its result itself."""
+    """Passes a signal on to whoever drives this task, and the answer back."""
 
     __slots__ = ("signal",)
 
@@ -113,5 +122,5 @@ class Passing:
     def __init__(self, signal: object) -> None:
         self.signal = signal
 
-    def __await__(self) -> Generator[object, None, None]:
-        yield self.signal
+    def __await__(self) -> Generator[object, BaseException | None, BaseException | None]:
+        return (yield self.signal)
