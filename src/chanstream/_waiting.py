@@ -18,20 +18,12 @@ from typing_extensions import override
 from . import errors
 from ._line import Ticket
 
-__all__ = ["Home", "Pace", "Waiter", "cancellations"]
+__all__ = ["Home", "Pace", "Waiter"]
 
 T = TypeVar("T")
 
 # A pace that has found its turns wasted goes at most 2 ** LONGEST waits without one.
 LONGEST = 16
-
-
-def cancellations() -> int:
-    """How many cancellations of this task were requested and not taken back."""
-    if _get_running_loop() is None:
-        return 0
-    task: asyncio.Task[object] | None = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 class Home:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import _get_running_loop
 from types import TracebackType
 from typing import Generic, TypeVar, final
@@ -12,7 +11,7 @@ from typing_extensions import override
 from . import errors
 from ._core import Core
 from ._pinned import Pinned
-from ._waiting import Home, Pace, Waiter, cancellations
+from ._waiting import Home, Pace, Waiter
 from .protocols import Itemizer
 
 __all__ = ["Sender"]
@@ -31,9 +30,8 @@ class Sender(Pinned, Generic[T_contra]):
     itemizer refers to its sender.
     """
 
-    __slots__ = ("__weakref__", "_cancellations", "_core", "_home", "_pace", "_spare")
+    __slots__ = ("__weakref__", "_core", "_home", "_pace", "_spare")
 
-    _cancellations: int
     _core: Core[T_contra]
     _home: Home
     _pace: Pace
@@ -52,7 +50,6 @@ class Sender(Pinned, Generic[T_contra]):
     async def __aenter__(self) -> Itemizer[T_contra]:
         self._home.check(self._core)
         self._core.open()
-        self._cancellations = cancellations()
         return self._itemize
 
     async def __aexit__(
@@ -70,12 +67,7 @@ class Sender(Pinned, Generic[T_contra]):
             home.tell(core.settle)
             return False
         home.check(core)
-        quietly = core.leave_block(exc)
-        if quietly and cancellations() > self._cancellations and isinstance(exc, BaseExceptionGroup):
-            # A task group that was cancelled puts the errors of its children in the place of the cancellation. Ending quietly would
-            # lose the last trace of it, and the task would run on.
-            raise asyncio.CancelledError
-        return quietly
+        return core.leave_block(exc)
 
     async def _itemize(self, item: T_contra, /) -> None:
         core, home = self._core, self._home
