@@ -87,12 +87,11 @@ class Feed(Pinned, Generic[T]):
             error = errors.sender_failed(repr(self._core), met)
         else:
             error = None
-        surface(
-            exc,
-            None if exc is None or errors.is_report(exc, met) else exc,
-            None if isinstance(exc, asyncio.CancelledError) else interruption,
-            error,
-        )
+        # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
+        failed = not (exc is None or isinstance(exc, asyncio.CancelledError | GeneratorExit) or errors.is_report(exc, met))
+        surface(exc, exc if failed else None, error)
+        if interruption is not None and exc is None:
+            raise interruption
 
 
 def surface(leaving: BaseException | None, *failures: BaseException | None) -> None:

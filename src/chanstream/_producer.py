@@ -16,8 +16,8 @@ __all__ = ["Producer", "Production", "check_producer", "produce"]
 T = TypeVar("T")
 P = ParamSpec("P")
 
-# What a producer returns when it is called, and the producer itself. What is sent into a production is explained in `stream`.
-Production: TypeAlias = Coroutine[object, BaseException | None, None]
+# What a producer returns when it is called, and the producer itself.
+Production: TypeAlias = Coroutine[object, None, None]
 Producer: TypeAlias = Callable[Concatenate[Itemizer[T], P], Production]
 
 

@@ -2,10 +2,10 @@
 
 The generator drives the producer by hand. Whatever the producer awaits comes out of `send` as a signal:
 
-- its `Handover`: an item was passed to the itemizer, and is now yielded. What the consumer throws in is sent back, and the
-  `Handover` raises it at the very ``await itemize(item)``. To throw it would not do: a GeneratorExit that is thrown into a
-  coroutine closes what that awaits, and a helper of the producer could not await anything in its cleanup.
-- anything else is for the event loop. It gets the signal, and its answer goes back.
+- its `Handover`: an item was passed to the itemizer, and is now yielded. What the consumer throws in goes back in the `Handover`,
+  which raises it at the very ``await itemize(item)``. To throw it would not do: a GeneratorExit that is thrown into a coroutine
+  closes what that awaits, and a helper of the producer could not await anything in its cleanup.
+- anything else is for the event loop. It gets the signal, and what it throws in is thrown on.
 """
 
 from __future__ import annotations
@@ -59,22 +59,25 @@ async def drive(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> A
     try:
         signal = body.send(None)
         while True:
-            answer: BaseException | None = None
             try:
                 if signal is handover:
                     yield items.pop()
                 else:
-                    answer = await Passing(signal)
+                    await Passing(signal)
             except BaseException as error:
                 thrown = error
             else:
-                signal = body.send(answer)
+                signal = body.send(None)
                 continue
             # Not in the except clause: there, `thrown` would be the context of whatever the body raises from now on.
             if getcoroutinestate(body) == CORO_CLOSED:
                 return  # by the garbage collector, which found body and generator in one cycle and finalized both
             try:
-                signal = body.send(thrown) if signal is handover else body.throw(thrown)
+                if signal is handover:
+                    handover.thrown = thrown
+                    signal = body.send(None)
+                else:
+                    signal = body.throw(thrown)
             finally:
                 del thrown
     except StopIteration:
@@ -84,28 +87,32 @@ async def drive(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> A
 class Handover(Generic[T]):
     """The itemizer of a stream, and the signal that tells its driver of an item."""
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "thrown")
 
     items: list[T]
+    thrown: BaseException | None
 
     def __init__(self) -> None:
         self.items = []  # empty but for the moment between the itemizer and the driver
+        self.thrown = None
 
     async def itemize(self, item: T, /) -> None:
         self.items.append(item)
         del item  # the consumer decides how long it lives
         await self
 
-    def __await__(self) -> Generator[object, BaseException | None, None]:
+    def __await__(self) -> Generator[object, None, None]:
         try:
-            thrown = yield self
+            yield self
         except BaseException as error:
             # The driver throws nothing in here, so the signal went to somebody else. A task answers it with a RuntimeError.
             self.items.clear()
             if isinstance(error, RuntimeError):
                 raise errors.foreign_itemizer() from None
             raise
+        thrown = self.thrown
         if thrown is not None:
+            self.thrown = None
             try:
                 raise thrown
             finally:
@@ -113,7 +120,7 @@ class Handover(Generic[T]):
 
 
 class Passing:
-    """Passes a signal on to whoever drives this task, and the answer back."""
+    """Passes a signal on to whoever drives this task. Nobody answers with a value: a future keeps its result itself."""
 
     __slots__ = ("signal",)
 
@@ -122,5 +129,5 @@ class Passing:
     def __init__(self, signal: object) -> None:
         self.signal = signal
 
-    def __await__(self) -> Generator[object, BaseException | None, BaseException | None]:
-        return (yield self.signal)
+    def __await__(self) -> Generator[object, None, None]:
+        yield self.signal
