@@ -73,11 +73,11 @@ class Channel(Pinned, Generic[T]):
 
         **Cancelled** while it waits, it cancels `func` again, still waits, and then raises the cancellation.
 
-        **Raises** an error of `func` once, out of the block, as itself and with its own traceback, whether or not the consumer came
-        far enough to meet it as `SenderFailed`. An error of the body leaves the block unchanged; if `func` failed too, and the body
-        for a reason of its own, both leave it in an exception group. To be cancelled is no such reason. A `func` that was cancelled
-        from elsewhere raises `SenderFailed`. Entering raises `SenderClosed` if the sender has been opened before; calling, TypeError
-        if `func` is not callable. A `func` that returns no coroutine is an error of `func`.
+        **Raises** an error of `func` once, out of the block, as itself and with its own traceback, whether or not the consumer
+        came far enough to meet it as `SenderFailed`. An error of the body leaves the block unchanged; if `func` failed too, and
+        the body for a reason of its own, both leave it in an exception group. To be cancelled is no such reason. A `func` that
+        was cancelled from elsewhere raises `SenderFailed`. Entering raises `SenderClosed` if the sender has been opened before;
+        calling, TypeError if `func` is not callable. A `func` that returns no coroutine is an error of `func`.
 
         **Order of service**: blocks nest into pipelines; leaving one ends its own task, and the block around it ends what is
         upstream.
