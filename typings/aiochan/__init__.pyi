@@ -1,0 +1,1 @@
+from aiochan.channel import Chan as Chan

@@ -1,0 +1,6 @@
+from asyncio import Queue
+
+from asyncio_channel._channel import _T, Channel
+
+def create_blocking_buffer(n: int) -> Queue[_T]: ...
+def create_channel(buffer: int | Queue[_T] = 1) -> Channel[_T]: ...
