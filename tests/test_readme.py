@@ -29,7 +29,7 @@ def test_every_program_is_followed_by_its_output() -> None:
 def test_a_program_prints_what_stands_below_it(line: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAMS[line]["code"], encoding="utf-8")
-    command = [sys.executable, "-X", "dev", "-W", "error", program]
+    command: list[str | Path] = [sys.executable, "-X", "dev", "-W", "error", program]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (run.stdout, run.stderr, run.returncode) == (PROGRAMS[line]["output"], "", 0)
 

@@ -1,0 +1,445 @@
+"""The surface: what there is, what it takes, and what its errors say: rule 21 and the table of names."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import pickle
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
+from types import ModuleType
+from typing import TypeVar
+
+import pytest
+from typing_extensions import override
+
+import chanstream
+from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderContext, SenderFailed
+from tests.loops import turns
+
+T = TypeVar("T")
+
+
+async def done(task: asyncio.Task[T]) -> T:
+    """What `task` returned, now that it has had its turns."""
+    await turns()
+    assert task.done(), f"{task} still waits"
+    return task.result()
+
+
+# Names.
+
+
+def test_all_names_what_there_is() -> None:
+    """Surface: `__all__` is complete, sorted, and has nothing private but the version."""
+    public = {name for name, value in vars(chanstream).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    assert public | {"__version__"} == set(chanstream.__all__)
+    assert sorted(chanstream.__all__) == list(chanstream.__all__)
+
+
+def test_the_table_of_names() -> None:
+    """Surface: every name of the contract, and none else."""
+    assert set(chanstream.__all__) == {
+        "Channel",
+        "ChannelError",
+        "Itemizer",
+        "Receiver",
+        "ReceiverClosed",
+        "Sender",
+        "SenderClosed",
+        "SenderContext",
+        "SenderFailed",
+        "__version__",
+        "stream",
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in chanstream.__all__ if name != "__version__"])
+def test_everything_public_says_what_it_is(name: str) -> None:
+    """Surface: each name has a docstring, and so has each public method of a class."""
+    value: object = getattr(chanstream, name)
+    assert inspect.getdoc(value)
+    if isinstance(value, type):
+        for attribute, member in vars(value).items():
+            if attribute[0] != "_":
+                assert inspect.getdoc(member), attribute
+
+
+def test_errors_are_sorted_by_who_caused_them() -> None:
+    """Surface: one base, an Exception, and three errors that are not kinds of each other."""
+    assert ChannelError.__bases__ == (Exception,)
+    for error in (SenderFailed, ReceiverClosed, SenderClosed):
+        assert error.__bases__ == (ChannelError,)
+
+
+# The ends.
+
+
+def test_the_ends_are_always_the_same_objects() -> None:
+    """Surface: and each of its own kind."""
+    channel = Channel[int]()
+    assert channel.sender is channel.sender
+    assert channel.receiver is channel.receiver
+    assert isinstance(channel.sender, Sender)
+    assert isinstance(channel.receiver, Receiver)
+
+
+def test_the_ends_are_read_only() -> None:
+    """Surface: neither replaced nor removed, and nothing is added."""
+    channel = Channel[int]()
+    sender, receiver = channel.sender, channel.receiver
+    with pytest.raises(AttributeError):
+        channel.sender = sender  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        channel.receiver = receiver  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del channel.sender
+    for each in (channel, sender, receiver):
+        with pytest.raises(AttributeError):
+            setattr(each, "extra", 1)  # noqa: B010  a type checker would refuse the assignment
+    assert channel.sender is sender
+    assert channel.receiver is receiver
+
+
+async def test_a_receiver_is_an_async_iterator() -> None:
+    """Surface: it works with `aiter` and `anext`, and iterating it again goes on with the same stream."""
+    channel = Channel[int](buffer=3)
+    assert isinstance(channel.receiver, AsyncIterator)
+    assert aiter(channel.receiver) is channel.receiver
+    async with channel.sender as itemize:
+        for item in range(3):
+            await itemize(item)
+    assert [await anext(aiter(channel.receiver)) for _ in range(3)] == [0, 1, 2]
+    assert await anext(channel.receiver, -1) == -1
+
+
+async def test_an_itemizer_is_a_coroutine_function_of_one_item() -> None:
+    """Surface: positional only; a wrong call is refused before it does anything."""
+    channel = Channel[int](buffer=1)
+    async with channel.sender as itemize:
+        assert inspect.iscoroutinefunction(itemize)
+        with pytest.raises(TypeError):
+            await itemize()  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            await itemize(1, 2)  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            await itemize(item=1)  # type: ignore[call-arg]
+    assert [item async for item in channel.receiver] == []
+
+
+async def test_a_stage_takes_any_sender_context() -> None:
+    """Surface: a sender, an `asynccontextmanager` function and `nullcontext(fake)` fit."""
+
+    async def stage(sink: SenderContext[int]) -> None:
+        async with sink as itemize:
+            await itemize(1)
+
+    taken: list[int] = []
+
+    async def fake(item: int, /) -> None:
+        taken.append(item)
+
+    class Fake:
+        async def __call__(self, item: int, /) -> None:
+            taken.append(item)
+
+    @asynccontextmanager
+    async def increased(sink: SenderContext[int]) -> AsyncIterator[Itemizer[int]]:
+        async with sink as itemize:
+
+            async def increase(item: int, /) -> None:
+                await itemize(item + 1)
+
+            yield increase
+
+    await stage(nullcontext(fake))
+    await stage(nullcontext(Fake()))
+    assert taken == [1, 1]
+    channel = Channel[int](buffer=1)
+    await stage(increased(channel.sender))
+    assert [item + 1 async for item in channel.receiver] == [3]
+
+
+# What it looks like.
+
+
+class Secret:
+    """Would be seen in a log."""
+
+    @override
+    def __repr__(self) -> str:
+        raise AssertionError
+
+
+async def test_a_repr_tells_the_state_and_the_counts_and_no_item() -> None:
+    """Surface: one line, whatever state the channel is in."""
+    channel = Channel[Secret](buffer=1)
+    told: list[str] = []
+
+    def tell() -> str:
+        line = repr(channel)
+        assert repr(channel.sender) == f"<Sender of {line}>"
+        assert repr(channel.receiver) == f"<Receiver of {line}>"
+        assert len(line.splitlines()) == 1
+        told.append(line)
+        return line
+
+    expected = "<Channel buffer=1: sender {}, receiver {}, {} to be taken, {} waiting in itemize, {} waiting for an item>"
+    assert tell() == expected.format("unopened", "open", 0, 0, 0)
+    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
+    await turns()
+    assert tell() == expected.format("unopened", "open", 0, 0, 2)
+    async with channel.sender as itemize:
+        assert tell() == expected.format("open", "open", 0, 0, 2)
+        await itemize(Secret())
+        assert tell() == expected.format("open", "open", 1, 0, 2)
+        await turns()
+        assert tell() == expected.format("open", "open", 0, 0, 1)
+        children = [asyncio.create_task(itemize(Secret())) for _ in range(4)]
+        await done(asks[1])
+        assert tell() == expected.format("open", "open", 3, 2, 0)
+    assert tell() == expected.format("finished", "open", 3, 2, 0)
+    await anext(channel.receiver)
+    await turns()
+    assert tell() == expected.format("finished", "open", 2, 1, 0)
+    await channel.receiver.aclose()
+    assert tell() == expected.format("finished", "closed", 0, 0, 0)
+    assert len(set(told)) == len(told)
+    with pytest.raises(ReceiverClosed):
+        await done(children[-1])
+
+
+async def test_a_repr_tells_how_the_sender_ended() -> None:
+    """Surface: every phase of the sending side has its words, in lock-step as in a buffered channel."""
+    words: dict[str, str] = {}
+
+    def tell(key: str, end: Channel[int] | Receiver[int]) -> None:
+        words[key] = repr(end).partition("<Channel ")[2].partition(", receiver")[0]
+
+    channel = Channel[int]()
+    tell("new", channel)
+    await channel.sender.__aenter__()
+    tell("opened", channel)
+    await channel.sender.__aexit__(None, None, None)
+    tell("left", channel)
+    channel = Channel[int]()
+    await channel.sender.__aenter__()
+    await channel.sender.__aexit__(ValueError, ValueError(), None)
+    tell("left by an error", channel)
+    receiver = Channel[int]().receiver
+    tell("dropped", receiver)
+    channel = Channel[int]()
+    receiver = channel.receiver
+    await channel.sender.__aenter__()
+    del channel
+    tell("dropped in its block", receiver)
+    assert words == {
+        "new": "lock-step: sender unopened",
+        "opened": "lock-step: sender open",
+        "left": "lock-step: sender finished",
+        "left by an error": "lock-step: sender failed",
+        "dropped": "lock-step: sender never opened",
+        "dropped in its block": "lock-step: sender abandoned",
+    }
+
+
+async def test_a_repr_counts_the_itemizer_whose_item_was_taken() -> None:
+    """Surface: in lock-step it waits on, although nothing is left to be taken."""
+    channel = Channel[Secret]()
+    async with channel.sender as itemize:
+        child = asyncio.create_task(itemize(Secret()))
+        await turns()
+        assert ", 1 to be taken, 1 waiting in itemize, 0 waiting for an item>" in repr(channel)
+        await anext(channel.receiver)
+        assert ", 0 to be taken, 1 waiting in itemize, 0 waiting for an item>" in repr(channel)
+        await channel.receiver.aclose()
+        await turns()
+    assert isinstance(child.exception(), ReceiverClosed)
+
+
+# Neither copied, nor pickled, nor subclassed.
+
+
+def parts(channel: Channel[int]) -> list[object]:
+    return [channel, channel.sender, channel.receiver]
+
+
+COPIES: list[Callable[[object], object]] = [
+    copy.copy,
+    copy.deepcopy,
+    *(lambda part, protocol=protocol: pickle.dumps(part, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)),
+]
+
+
+@pytest.mark.parametrize("make", COPIES)
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["channel", "sender", "receiver"])
+async def test_nothing_is_copied_or_pickled(make: Callable[[object], object], which: int) -> None:
+    """Surface: a copy would be a second owner of the same side; the original goes on."""
+    channel = Channel[int](buffer=1)
+    name = type(parts(channel)[which]).__name__
+    with pytest.raises(TypeError, match=f"{name} can't be copied or pickled: pass on the one object, or make another Channel"):
+        make(parts(channel)[which])
+    async with channel.sender as itemize:
+        with pytest.raises(TypeError, match="Sender can't be copied or pickled"):
+            pickle.dumps(itemize)
+        with pytest.raises(TypeError, match=f"{name} can't be copied or pickled"):
+            make(parts(channel)[which])
+        await itemize(1)
+    assert [item async for item in channel.receiver] == [1]
+
+
+@pytest.mark.parametrize("base", [Channel, Sender, Receiver])
+def test_nothing_is_subclassed(base: type) -> None:
+    """Surface: final, at run time as well, alone or among other bases."""
+    for bases in ((base,), (Secret, base)):
+        with pytest.raises(TypeError, match=f"{base.__name__} is final: wrap it, or type against the protocols"):
+            type("Own", bases, {})
+
+
+# Arguments.
+
+
+@pytest.mark.parametrize("buffer", [None, "1", 1.0, b"1", [1], True, False, int], ids=repr)
+def test_a_buffer_is_an_int(buffer: object) -> None:
+    """Rule 21: a TypeError that names the argument, what it accepts, and what it got; a bool is a slip of the pen."""
+    with pytest.raises(TypeError) as caught:
+        Channel[int](buffer=buffer)  # type: ignore[arg-type]
+    for part in ("buffer", "an int", "0 for lock-step", "number of items", f"not {type(buffer).__name__}"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("buffer", [-1, -(10**30)])
+def test_a_buffer_is_not_negative(buffer: int) -> None:
+    """Rule 21: a ValueError that names the argument, what it accepts, and what it got."""
+    with pytest.raises(ValueError, match=f"buffer.* 0 for lock-step or the number of items to buffer, not {buffer}$"):
+        Channel[int](buffer=buffer)
+
+
+def test_a_buffer_is_named() -> None:
+    """Surface: `buffer` is keyword-only, and there is nothing else to pass."""
+    with pytest.raises(TypeError):
+        Channel[int](1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Channel[int](size=1)  # type: ignore[call-arg]
+
+
+async def test_any_int_is_a_buffer() -> None:
+    """Rule 21: what is accepted works, a subclass of int and a number that no memory holds too."""
+
+    class Number(int):
+        __slots__ = ()
+
+    for buffer in (0, 1, Number(2), 10**30):
+        channel = Channel[int](buffer=buffer)
+        async with channel.sender as itemize:
+            for item in range(min(buffer, 3)):
+                await itemize(item)
+        assert [item async for item in channel.receiver] == list(range(min(buffer, 3)))
+
+
+# What the errors say.
+
+
+async def closed_receiver() -> tuple[Channel[int], BaseException]:
+    channel = Channel[int]()
+    itemize = await channel.sender.__aenter__()
+    await channel.receiver.aclose()
+    with pytest.raises(ReceiverClosed) as caught:
+        await itemize(1)
+    return channel, caught.value
+
+
+async def opened_twice() -> tuple[Channel[int], BaseException]:
+    channel = Channel[int]()
+    await channel.sender.__aenter__()
+    with pytest.raises(SenderClosed) as caught:
+        await channel.sender.__aenter__()
+    return channel, caught.value
+
+
+async def used_after_block() -> tuple[Channel[int], BaseException]:
+    channel = Channel[int]()
+    async with channel.sender as itemize:
+        pass
+    with pytest.raises(SenderClosed) as caught:
+        await itemize(1)
+    return channel, caught.value
+
+
+async def failed_block() -> tuple[Channel[int], BaseException]:
+    channel = Channel[int]()
+    await channel.sender.__aenter__()
+    await channel.sender.__aexit__(LookupError, LookupError("why"), None)
+    with pytest.raises(SenderFailed) as caught:
+        await anext(channel.receiver)
+    return channel, caught.value
+
+
+async def never_opened() -> tuple[Receiver[int], BaseException]:
+    receiver = Channel[int]().receiver
+    with pytest.raises(SenderFailed) as caught:
+        await anext(receiver)
+    return receiver, caught.value
+
+
+async def abandoned() -> tuple[Receiver[int], BaseException]:
+    channel = Channel[int]()
+    receiver = channel.receiver
+    await channel.sender.__aenter__()
+    del channel
+    with pytest.raises(SenderFailed) as caught:
+        await anext(receiver)
+    return receiver, caught.value
+
+
+@pytest.mark.parametrize(
+    ("raising", "fact", "remedy"),
+    [
+        (closed_receiver, "is closed, nobody takes items any more", "let this error leave the sender block"),
+        (opened_twice, "has been opened before", "hand its itemizer to whoever else writes, or make another channel"),
+        (used_after_block, "has ended, and its itemizer with it", "let whoever uses the itemizer end first"),
+        (failed_block, "ended by LookupError", "see __cause__ for the reason and mend it there"),
+        (never_opened, "was dropped before anybody opened it", "keep a reference to the channel or to its sender"),
+        (abandoned, "was abandoned, nothing refers to it any more", "use `async with`, and keep a reference to the task"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_an_error_names_the_object_the_fact_and_the_remedy(
+    raising: Callable[[], Awaitable[tuple[Channel[int] | Receiver[int], BaseException]]], fact: str, remedy: str
+) -> None:
+    """Rule 21: whoever reads it in a log knows which channel it was, what happened, and what to do."""
+    where, error = await raising()
+    message = str(error)
+    channel = repr(where)
+    channel = channel[channel.index("<Channel") : channel.index(">") + 1]
+    assert channel in message
+    assert message.index(channel) < message.index(fact) < message.index(remedy)
+
+
+@pytest.mark.parametrize("make", COPIES[2:])
+@pytest.mark.parametrize("raising", [closed_receiver, opened_twice, failed_block])
+async def test_an_error_survives_pickling(
+    raising: Callable[[], Awaitable[tuple[Channel[int], ChannelError]]], make: Callable[[object], bytes]
+) -> None:
+    """Surface: a channel can't be pickled, what it has to say can, ReceiverClosed in particular, which knows its channel."""
+    _, error = await raising()
+    again: object = pickle.loads(make(error))  # noqa: S301  made in the line itself
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+
+
+async def test_a_copied_closing_is_that_of_no_channel() -> None:
+    """Surface, with rule 11: what came out of a pickle does not end a block quietly."""
+    channel = Channel[int]()
+
+    async def send() -> None:
+        async with channel.sender as itemize:
+            await channel.receiver.aclose()
+            with pytest.raises(ReceiverClosed) as caught:
+                await itemize(1)
+            again: ReceiverClosed = pickle.loads(pickle.dumps(caught.value))  # noqa: S301  made in the line itself
+            raise again
+
+    with pytest.raises(ReceiverClosed):
+        await send()

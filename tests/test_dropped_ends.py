@@ -1,0 +1,401 @@
+"""What one side learns when nothing refers to the other side any more: rule 13.
+
+The last reference may go anywhere: in the middle of a step, in another thread, and in any thread that happens to collect garbage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from threading import Thread
+from typing import TypeVar
+
+import pytest
+
+from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderFailed
+from tests.loops import turns
+
+T = TypeVar("T")
+
+every_buffer = pytest.mark.parametrize("buffer", [0, 2])
+
+
+@pytest.fixture(autouse=True)
+def no_collector_by_itself() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+class Cycle:
+    """Keeps an object until the garbage collector comes."""
+
+    def __init__(self, kept: object) -> None:
+        self.kept = kept
+        self.cycle = self
+
+
+def here(drop: Callable[[], object]) -> None:
+    drop()
+
+
+def elsewhere(drop: Callable[[], object]) -> None:
+    thread = Thread(target=drop)
+    thread.start()
+    thread.join()
+
+
+def forget(kept: list[object]) -> None:
+    kept.clear()
+
+
+def collect(kept: list[object]) -> None:
+    kept[:] = [Cycle(kept.pop())]
+    kept.clear()
+    gc.collect()
+
+
+in_every_way = pytest.mark.parametrize(
+    ("where", "how"),
+    [(here, forget), (here, collect), (elsewhere, forget), (elsewhere, collect)],
+    ids=["at once", "collected", "at once in another thread", "collected in another thread"],
+)
+
+Where = Callable[[Callable[[], object]], None]
+How = Callable[[list[object]], None]
+
+
+async def done(task: asyncio.Task[T]) -> T:
+    """What `task` returned, now that it has had its turns."""
+    await turns()
+    assert task.done(), f"{task} still waits"
+    return task.result()
+
+
+async def failed(receiver: Receiver[T]) -> None:
+    """The stream is truncated without an error of anybody, and it stays so."""
+    for _ in range(3):
+        with pytest.raises(SenderFailed) as caught:
+            await done(asyncio.create_task(anext(receiver)))
+        assert caught.value.__cause__ is None
+
+
+async def closed(itemize: Itemizer[int]) -> None:
+    """Nobody takes items any more, and it stays so."""
+    for _ in range(3):
+        with pytest.raises(ReceiverClosed):
+            await done(asyncio.create_task(itemize(1)))
+
+
+def ends(buffer: int) -> tuple[Sender[int], list[object]]:
+    """The sender of a channel, and the only reference to its receiver."""
+    channel = Channel[int](buffer=buffer)
+    return channel.sender, [channel.receiver]
+
+
+def other_ends(buffer: int) -> tuple[Receiver[int], list[object]]:
+    """The receiver of a channel, and the only reference to its sender."""
+    channel = Channel[int](buffer=buffer)
+    return channel.receiver, [channel.sender]
+
+
+# Nothing refers to the receiver.
+
+
+@every_buffer
+@in_every_way
+async def test_a_dropped_receiver_releases_the_itemizers_that_wait(buffer: int, where: Where, how: How) -> None:
+    """Rule 13: rule 10 holds for every waiting itemize."""
+    sender, receiver = ends(buffer)
+    async with sender as itemize:
+        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
+        await turns()
+        assert [child.done() for child in children] == [True] * buffer + [False] * 3
+        where(lambda: how(receiver))
+        for child in children[buffer:]:
+            with pytest.raises(ReceiverClosed):
+                await done(child)
+        await closed(itemize)
+    for child in children[:buffer]:
+        await done(child)
+
+
+@in_every_way
+async def test_a_dropped_receiver_releases_the_itemizer_whose_item_was_taken(where: Where, how: How) -> None:
+    """Rule 13: in lock-step it waits for a consumer that can't come back."""
+    channel = Channel[int]()
+    async with channel.sender as itemize:
+        child = asyncio.create_task(itemize(1))
+        assert await anext(channel.receiver) == 1
+        await turns()
+        assert not child.done()
+        kept: list[object] = [channel.receiver]
+        del channel
+        where(lambda: how(kept))
+        with pytest.raises(ReceiverClosed):
+            await done(child)
+        await closed(itemize)
+
+
+@every_buffer
+@in_every_way
+async def test_a_dropped_receiver_refuses_later_itemizers(buffer: int, where: Where, how: How) -> None:
+    """Rule 13: rule 10 holds for every later itemize, also with room in the buffer, and rule 11 for the block."""
+    sender, receiver = ends(buffer)
+    where(lambda: how(receiver))
+    log: list[str] = []
+    async with sender as itemize:
+        log.append("open")
+        await closed(itemize)
+        await itemize(1)
+        log.append("itemized")
+    assert log == ["open"]
+
+
+async def test_a_receiver_dropped_by_its_consumer_ends_the_block_quietly() -> None:
+    """Rule 13: the usual case, a consumer that leaves its loop and returns."""
+    log: list[str] = []
+
+    async def send(sender: Sender[int]) -> None:
+        async with sender as itemize:
+            try:
+                while True:
+                    await itemize(1)
+            finally:
+                log.append("finally")
+        log.append("after the block")
+
+    async def take_one() -> asyncio.Task[None]:
+        channel = Channel[int]()
+        task = asyncio.create_task(send(channel.sender))
+        async for _ in channel.receiver:
+            break
+        return task
+
+    task = await take_one()
+    await done(task)
+    assert log == ["finally", "after the block"]
+
+
+async def test_an_ask_that_waits_refers_to_the_receiver() -> None:
+    """Rule 13: who waits for an item, or iterates, holds the receiver."""
+    channel = Channel[int]()
+    sender = channel.sender
+    ask = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    del channel
+    async with sender as itemize:
+        child = asyncio.create_task(itemize(1))
+        assert await done(ask) == 1
+        del ask
+        with pytest.raises(ReceiverClosed):
+            await done(child)
+
+
+async def test_a_loop_refers_to_the_receiver() -> None:
+    """Rule 13: while the loop runs."""
+    channel = Channel[int]()
+    sender = channel.sender
+    taken: list[int] = []
+
+    async def read(receiver: Receiver[int]) -> None:
+        async for item in receiver:
+            taken.append(item)  # noqa: PERF401  each is looked at when it comes
+
+    task = asyncio.create_task(read(channel.receiver))
+    del channel
+    async with sender as itemize:
+        for item in range(3):
+            await itemize(item)
+            await turns()
+            assert taken == list(range(item + 1))
+    await done(task)
+
+
+# Nothing refers to the sender.
+
+
+@every_buffer
+@in_every_way
+async def test_a_sender_dropped_unopened_fails_the_asks_that_wait(buffer: int, where: Where, how: How) -> None:
+    """Rule 13: when it was never opened, rule 7 holds for every waiting ask."""
+    receiver, sender = other_ends(buffer)
+    asks = [asyncio.create_task(anext(receiver)) for _ in range(3)]
+    await turns()
+    where(lambda: how(sender))
+    for ask in asks:
+        with pytest.raises(SenderFailed) as caught:
+            await done(ask)
+        assert caught.value.__cause__ is None
+    await failed(receiver)
+
+
+@every_buffer
+@in_every_way
+async def test_a_sender_dropped_unopened_fails_later_asks(buffer: int, where: Where, how: How) -> None:
+    """Rule 13: also before anybody has asked."""
+    receiver, sender = other_ends(buffer)
+    where(lambda: how(sender))
+    await failed(receiver)
+
+
+@every_buffer
+@in_every_way
+async def test_an_abandoned_block_fails_the_stream(buffer: int, where: Where, how: How) -> None:
+    """Rule 13: what was accepted is delivered, then rule 7 holds."""
+    channel = Channel[int](buffer=buffer)
+    receiver = channel.receiver
+    itemize = await channel.sender.__aenter__()
+    kept: list[object] = [channel.sender]
+    del channel
+    for item in range(buffer):
+        await itemize(item)
+    del itemize
+    where(lambda: how(kept))
+    for item in range(buffer):
+        assert await anext(receiver) == item
+    await failed(receiver)
+
+
+@every_buffer
+@in_every_way
+async def test_an_abandoned_block_fails_the_asks_that_wait(buffer: int, where: Where, how: How) -> None:
+    """Rule 13: the waiting ones, too."""
+    channel = Channel[int](buffer=buffer)
+    receiver = channel.receiver
+    asks = [asyncio.create_task(anext(receiver)) for _ in range(2)]
+    kept: list[object] = [await channel.sender.__aenter__()]
+    del channel
+    await turns()
+    assert [ask.done() for ask in asks] == [False, False]
+    where(lambda: how(kept))
+    for ask in asks:
+        with pytest.raises(SenderFailed):
+            await done(ask)
+    await failed(receiver)
+
+
+async def test_an_itemizer_refers_to_its_sender() -> None:
+    """Rule 13: who holds the itemizer can still come."""
+    channel = Channel[int]()
+    receiver = channel.receiver
+    itemize = await channel.sender.__aenter__()
+    ask = asyncio.create_task(anext(receiver))
+    del channel
+    await turns()
+    assert not ask.done()
+    child = asyncio.create_task(itemize(1))
+    assert await done(ask) == 1
+    ask = asyncio.create_task(anext(receiver))
+    await done(child)
+    assert not ask.done()
+    del itemize
+    with pytest.raises(SenderFailed):
+        await done(ask)
+    await failed(receiver)
+
+
+async def test_an_itemize_that_waits_refers_to_the_sender() -> None:
+    """Rule 13: who waits is still there, and nobody else needs to be."""
+    channel = Channel[int]()
+    receiver = channel.receiver
+    child = asyncio.create_task((await channel.sender.__aenter__())(1))
+    del channel
+    await turns()
+    assert await anext(receiver) == 1
+    await turns()
+    assert "sender open" in repr(receiver)
+    assert not child.done()
+    await failed(receiver)  # the first ask releases the itemize, and with it goes the last reference
+    await done(child)
+
+
+@every_buffer
+@in_every_way
+async def test_a_sender_dropped_after_its_block_changes_nothing(buffer: int, where: Where, how: How) -> None:
+    """Rule 13: a block that ended normally stays complete."""
+    channel = Channel[int](buffer=buffer)
+    receiver = channel.receiver
+    async with channel.sender as itemize:
+        for item in range(buffer):
+            await itemize(item)
+    del itemize
+    kept: list[object] = [channel.sender]
+    del channel
+    where(lambda: how(kept))
+    assert [item async for item in receiver] == list(range(buffer))
+    with pytest.raises(StopAsyncIteration):
+        await anext(receiver)
+
+
+async def test_a_sender_dropped_after_a_failure_keeps_its_reason() -> None:
+    """Rule 13: a block that failed stays failed from its error."""
+    channel = Channel[int]()
+    receiver, error = channel.receiver, ValueError()
+
+    async def fail(sender: Sender[int]) -> None:
+        async with sender:
+            raise error
+
+    with pytest.raises(ValueError):  # noqa: PT011  compared below
+        await fail(channel.sender)
+    del channel
+    gc.collect()
+    for _ in range(2):
+        with pytest.raises(SenderFailed) as caught:
+            await anext(receiver)
+        assert caught.value.__cause__ is error
+
+
+async def test_a_task_that_is_thrown_away_in_its_block_fails_the_stream() -> None:
+    """Rules 7 and 13: nothing runs that could leave the block; Python closes its coroutine."""
+    channel = Channel[int](buffer=1)
+    receiver = channel.receiver
+
+    async def send(sender: Sender[int]) -> None:
+        async with sender as itemize:
+            await itemize(1)
+            await asyncio.Event().wait()
+
+    coroutine = send(channel.sender)
+    del channel
+    coroutine.send(None)
+    del coroutine
+    assert await anext(receiver) == 1
+    with pytest.raises(SenderFailed):
+        await anext(receiver)
+
+
+# Neither.
+
+
+async def test_a_channel_dropped_as_a_whole_disturbs_nobody() -> None:
+    """Rule 13: with nobody on either side, nobody is told."""
+    for buffer in range(2):
+        channel = Channel[int](buffer=buffer)
+        ask = asyncio.create_task(anext(channel.receiver))
+        await turns()
+        ask.cancel()
+        await turns()
+        del channel, ask
+    await turns()
+
+
+@in_every_way
+def test_ends_may_be_dropped_when_their_loop_is_closed(where: Where, how: How) -> None:
+    """Rule 13: nobody waits in a closed loop, and no finalizer complains."""
+    channel = Channel[int]()
+
+    async def wait(channel: Channel[int]) -> None:
+        ask = asyncio.create_task(anext(channel.receiver))
+        async with channel.sender as itemize:
+            await turns()
+            child = asyncio.create_task(itemize(1))
+            assert await done(ask) == 1
+            child.cancel()
+
+    asyncio.run(wait(channel))
+    kept: list[object] = [(channel.sender, channel.receiver)]
+    del channel
+    where(lambda: how(kept))

@@ -1,0 +1,423 @@
+"""Event loops: which one a channel belongs to, and that all are alike: rules 19 and 20."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any, TypeVar
+
+import pytest
+
+from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderFailed
+from tests.loops import LOOPS, LoopFactory, turns
+
+T = TypeVar("T")
+
+every_buffer = pytest.mark.parametrize("buffer", [0, 1, 3])
+
+
+async def done(task: asyncio.Task[T]) -> T:
+    """What `task` returned, now that it has had its turns."""
+    await turns()
+    assert task.done(), f"{task} still waits"
+    return task.result()
+
+
+async def rest(receiver: Receiver[T]) -> list[T]:
+    """All that is still to come."""
+
+    async def read() -> list[T]:
+        return [item async for item in receiver]
+
+    task = asyncio.create_task(read())
+    await turns(50)
+    return await done(task)
+
+
+def in_thread(call: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def by_hand(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run what need not wait, without an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    coroutine.close()
+    raise AssertionError
+
+
+def in_thread_without_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    return in_thread(lambda: by_hand(coroutine))
+
+
+def in_thread_with_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    return in_thread(lambda: asyncio.run(coroutine))
+
+
+def here(call: Callable[[], T]) -> T:
+    return call()
+
+
+elsewhere = pytest.mark.parametrize("run", [in_thread_without_loop, in_thread_with_loop])
+
+Close = Callable[[Callable[[], None]], None]
+Run = Callable[[Coroutine[Any, Any, object]], object]
+
+
+def refused(run: Run, coroutine: Coroutine[Any, Any, object]) -> None:
+    """It is refused, with the fact and the remedy."""
+    with pytest.raises(
+        RuntimeError,
+        match=r"<Channel .*> belongs to the event loop .*: .*asyncio\.run_coroutine_threadsafe\(\)",
+    ):
+        run(coroutine)
+
+
+async def settle(channel: Channel[int]) -> None:
+    """Make `channel` wait in the running loop, so that it belongs to it."""
+    ask = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    ask.cancel()
+    await turns()
+    assert ask.cancelled()
+
+
+# Rule 19.
+
+
+@every_buffer
+@elsewhere
+async def test_an_itemizer_refuses_another_loop(buffer: int, run: Run) -> None:
+    """Rule 19: also with room in the buffer; nothing is accepted, and its own loop goes on."""
+    channel = Channel[int](buffer=buffer)
+    await settle(channel)
+    async with channel.sender as itemize:
+        state = repr(channel)
+        for _ in range(2):
+            refused(run, itemize(0))
+        assert repr(channel) == state
+        child = asyncio.create_task(itemize(1))
+        await turns()
+    assert await rest(channel.receiver) == [1]
+    await done(child)
+
+
+@every_buffer
+@elsewhere
+async def test_a_receiver_refuses_another_loop(buffer: int, run: Run) -> None:
+    """Rule 19: also with items in the buffer; nothing is taken."""
+    channel = Channel[int](buffer=buffer)
+    await settle(channel)
+    async with channel.sender as itemize:
+        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
+        await turns()
+        state = repr(channel)
+        for _ in range(2):
+            refused(run, anext(channel.receiver))
+        assert repr(channel) == state
+    assert await rest(channel.receiver) == list(range(buffer + 2))
+    for child in children:
+        await done(child)
+
+
+@elsewhere
+async def test_closing_refuses_another_loop(run: Run) -> None:
+    """Rule 19: nothing is closed."""
+    channel = Channel[int](buffer=1)
+    await settle(channel)
+    async with channel.sender as itemize:
+        await itemize(1)
+        state = repr(channel)
+        for _ in range(2):
+            refused(run, channel.receiver.aclose())
+            refused(run, channel.receiver.__aexit__(None, None, None))
+        assert repr(channel) == state
+    assert await rest(channel.receiver) == [1]
+
+
+@elsewhere
+async def test_a_sender_refuses_another_loop(run: Run) -> None:
+    """Rule 19: nothing is opened, and nothing is ended."""
+    channel = Channel[int](buffer=1)
+    await settle(channel)
+    state = repr(channel)
+    refused(run, channel.sender.__aenter__())
+    assert repr(channel) == state
+    async with channel.sender as itemize:
+        state = repr(channel)
+        for _ in range(2):
+            refused(run, channel.sender.__aexit__(None, None, None))
+        assert repr(channel) == state
+        await itemize(1)
+    assert await rest(channel.receiver) == [1]
+
+
+@every_buffer
+@elsewhere
+async def test_those_who_wait_are_not_disturbed(buffer: int, run: Run) -> None:
+    """Rule 19: harms nothing, in the middle of a wait on either side."""
+    channel = Channel[int](buffer=buffer)
+    ask = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    async with channel.sender as itemize:
+        refused(run, itemize(0))
+        refused(run, anext(channel.receiver))
+        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
+        assert await done(ask) == 0
+        refused(run, itemize(0))
+        refused(run, anext(channel.receiver))
+    assert await rest(channel.receiver) == list(range(1, buffer + 2))
+    for child in children:
+        await done(child)
+
+
+async def test_an_itemizer_that_waits_binds_the_channel() -> None:
+    """Rule 19: the first wait may be on either side."""
+    channel = Channel[int]()
+    async with channel.sender as itemize:
+        child = asyncio.create_task(itemize(1))
+        await turns()
+        refused(in_thread_with_loop, anext(channel.receiver))
+    assert await rest(channel.receiver) == [1]
+    await done(child)
+
+
+@every_buffer
+def test_a_channel_can_be_made_where_no_loop_runs(buffer: int) -> None:
+    """Rule 19: it has no loop until it has to wait."""
+    channel = Channel[int](buffer=buffer)
+
+    async def work() -> list[int]:
+        async def write() -> None:
+            async with channel.sender as itemize:
+                for item in range(5):
+                    await itemize(item)
+
+        task = asyncio.create_task(write())
+        taken = await rest(channel.receiver)
+        await done(task)
+        return taken
+
+    assert asyncio.run(work()) == list(range(5))
+
+
+def test_a_channel_that_never_waited_has_no_loop() -> None:
+    """Rule 19: it may be filled in one loop and emptied in another, or without any."""
+    channel = Channel[int](buffer=4)
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            for item in range(4):
+                await itemize(item)
+
+    asyncio.run(write())
+    runs: list[Run] = [asyncio.run, by_hand, in_thread_with_loop, in_thread_without_loop]
+    assert [run(anext(channel.receiver)) for run in runs] == [0, 1, 2, 3]
+    with pytest.raises(StopAsyncIteration):
+        by_hand(anext(channel.receiver))
+    by_hand(channel.receiver.aclose())
+
+
+@every_buffer
+def test_a_channel_keeps_to_its_loop_when_that_is_closed(buffer: int) -> None:
+    """Rule 19: another loop in the same thread is another loop."""
+    channel = Channel[int](buffer=buffer)
+    asyncio.run(settle(channel))
+    state = repr(channel)
+    refused(asyncio.run, anext(channel.receiver))
+    refused(asyncio.run, channel.sender.__aenter__())
+    refused(asyncio.run, channel.receiver.aclose())
+    refused(by_hand, anext(channel.receiver))
+    assert repr(channel) == state
+
+
+@every_buffer
+def test_where_no_loop_runs_a_wait_is_refused(buffer: int) -> None:
+    """Rule 19: there is nothing to wait with; nothing is accepted, nobody stands in line, and the channel has no loop yet."""
+    channel = Channel[int](buffer=buffer)
+    itemize = by_hand(channel.sender.__aenter__())
+    with pytest.raises(RuntimeError, match=r"<Channel .*> has to wait, and no asyncio event loop runs .* asyncio\.run\(\)"):
+        by_hand(anext(channel.receiver))
+    for item in range(buffer):
+        by_hand(itemize(item))
+    state = repr(channel)
+    with pytest.raises(RuntimeError, match=r"<Channel .*> has to wait, and no asyncio event loop runs .* asyncio\.run\(\)"):
+        by_hand(itemize(buffer))
+    assert repr(channel) == state
+    by_hand(channel.sender.__aexit__(None, None, None))
+
+    assert asyncio.run(rest(channel.receiver)) == list(range(buffer))
+
+
+async def test_another_thread_can_use_the_channels_own_loop() -> None:
+    """Rule 19: the remedy that the error names."""
+    channel = Channel[int]()
+    loop = asyncio.get_running_loop()
+    await settle(channel)
+
+    def write(itemize: Itemizer[int]) -> None:
+        for item in range(3):
+            asyncio.run_coroutine_threadsafe(itemize(item), loop).result()
+
+    async def send() -> None:
+        async with channel.sender as itemize:
+            await asyncio.to_thread(write, itemize)
+
+    task = asyncio.create_task(send())
+    assert [item async for item in channel.receiver] == [0, 1, 2]
+    await task
+
+
+@pytest.mark.parametrize("close", [in_thread, here])
+async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Close) -> None:
+    """Rules 7 and 19: a coroutine that is thrown away is closed by whoever collects it; its block fails the stream, and no more."""
+    channel = Channel[int](buffer=1)
+    ask = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    log: list[str] = []
+
+    async def write() -> None:
+        try:
+            async with channel.sender as itemize:
+                await itemize(1)
+                await asyncio.sleep(0)
+        except GeneratorExit:
+            log.append("left by its closing")
+            raise
+
+    writing = write()
+    writing.send(None)
+    assert await done(ask) == 1
+    ask = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    close(writing.close)
+    assert log == ["left by its closing"]
+    for _ in range(2):
+        with pytest.raises(SenderFailed) as caught:
+            await done(ask)
+        assert isinstance(caught.value.__cause__, GeneratorExit)
+        ask = asyncio.create_task(anext(channel.receiver))
+    with pytest.raises(SenderFailed):
+        await done(ask)
+
+
+@pytest.mark.parametrize("close", [in_thread, here])
+async def test_a_receivers_block_that_python_closes_elsewhere_is_left_unchanged(close: Close) -> None:
+    """Rules 9 and 19: likewise; its block closes the receiver, and no more."""
+    channel = Channel[int]()
+    log: list[str] = []
+
+    async def read() -> None:
+        try:
+            async with channel.receiver as receiver:
+                log.append(str(await anext(receiver)))
+                await asyncio.sleep(0)
+        except GeneratorExit:
+            log.append("left by its closing")
+            raise
+
+    async with channel.sender as itemize:
+        child = asyncio.create_task(itemize(1))
+        await turns()
+        reading = read()
+        reading.send(None)
+        await turns()
+        assert not child.done()
+        close(reading.close)
+        assert log == ["1", "left by its closing"]
+        with pytest.raises(ReceiverClosed):
+            await done(child)
+        with pytest.raises(ReceiverClosed):
+            await itemize(2)
+    with pytest.raises(StopAsyncIteration):
+        await anext(channel.receiver)
+
+
+# Rule 20.
+
+
+def test_the_tests_run_on_every_kind_of_loop() -> None:
+    """Rule 20: asyncio's own loops, uvloop, eager task factories and debug mode."""
+    expected = {"asyncio", "debug"}
+    if sys.version_info >= (3, 12):
+        expected.add("eager")
+    if importlib.util.find_spec("uvloop") is not None:
+        expected.add("uvloop")
+    assert LOOPS.keys() == expected
+    for name, make in LOOPS.items():
+        with asyncio.Runner(loop_factory=make) as runner:
+            loop = runner.get_loop()
+            assert loop.get_debug() is (name == "debug")
+            assert (loop.get_task_factory() is not None) is (name == "eager")
+            assert type(loop).__module__.startswith("uvloop") is (name == "uvloop")
+
+
+async def test_a_test_runs_on_the_loop_that_it_names(request: pytest.FixtureRequest) -> None:
+    """Rule 20: what makes the loop run a test must not undo what makes it special."""
+    loop = asyncio.get_running_loop()
+    name = request.node.name.partition("[")[2].rstrip("]")
+    assert loop.get_debug() is (name == "debug")
+    assert (loop.get_task_factory() is not None) is (name == "eager")
+    assert type(loop).__module__.startswith("uvloop") is (name == "uvloop")
+
+
+async def story(buffer: int, log: dict[str, list[str]]) -> None:
+    """What a producer and a consumer meet, step by step: the consumer takes some, breaks, goes on, and closes."""
+    channel = Channel[int](buffer=buffer)
+    both: list[str] = []
+    log.update(producer=[], consumer=[], both=both)
+
+    def tell(who: str, what: str) -> None:
+        log[who].append(what)
+        both.append(what)
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            try:
+                for item in count():
+                    await itemize(item)
+                    tell("producer", f"passed {item}")
+            except ReceiverClosed:
+                tell("producer", "closed")
+                raise
+        tell("producer", "after the block")
+
+    async def read() -> None:
+        for last in (1, 4):
+            async for item in channel.receiver:
+                tell("consumer", f"got {item}")
+                await turns()
+                if item == last:
+                    break
+        await channel.receiver.aclose()
+        tell("consumer", "has closed")
+
+    reading = asyncio.create_task(read())
+    await turns()
+    writing = asyncio.create_task(write())
+    await turns(60)
+    await done(reading)
+    await done(writing)
+
+
+@every_buffer
+@pytest.mark.parametrize("make", LOOPS.values(), ids=LOOPS.keys())
+def test_every_loop_leaves_the_same_trace(buffer: int, make: LoopFactory) -> None:
+    """Rule 20: works unchanged; in lock-step line for line, with a buffer line for line on each side."""
+    log: dict[str, list[str]] = {}
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(story(buffer, log))
+    assert log["consumer"] == [*(f"got {item}" for item in range(5)), "has closed"]
+    passed = 4 + (buffer and buffer + 1)  # in lock-step the last one is not released
+    assert log["producer"] == [*(f"passed {item}" for item in range(passed)), "closed", "after the block"]
+    if not buffer:
+        lines = [line for item in range(4) for line in (f"got {item}", f"passed {item}")]
+        assert log["both"] == [*lines, "got 4", "has closed", "closed", "after the block"]

@@ -1,0 +1,558 @@
+"""In which order items are taken, and when an itemizer returns: rules 1 to 5."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Never, TypeVar
+
+import pytest
+from typing_extensions import override
+
+from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderContext, SenderFailed
+from tests.loops import turns
+
+T = TypeVar("T")
+
+every_buffer = pytest.mark.parametrize("buffer", [0, 1, 2, 5])
+buffered = pytest.mark.parametrize("buffer", [1, 2, 5])
+
+
+async def done(task: asyncio.Task[T]) -> T:
+    """What `task` returned, now that it has had its turns."""
+    await turns()
+    assert task.done(), f"{task} still waits"
+    return task.result()
+
+
+async def rest(receiver: Receiver[T]) -> list[T]:
+    """All that is still to come."""
+
+    async def read() -> list[T]:
+        return [item async for item in receiver]
+
+    task = asyncio.create_task(read())
+    await turns(50)
+    return await done(task)
+
+
+def turns_given() -> Callable[[], int]:
+    """Tell later whether any other task has had a turn since."""
+    given: list[None] = []
+    asyncio.get_running_loop().call_soon(given.append, None)
+    return lambda: len(given)
+
+
+# Rule 1.
+
+
+@every_buffer
+async def test_items_are_taken_in_the_order_of_the_calls(buffer: int) -> None:
+    """Rule 1: one task calls."""
+    channel = Channel[int](buffer=buffer)
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            for item in range(12):
+                await itemize(item)
+
+    task = asyncio.create_task(write())
+    assert await rest(channel.receiver) == list(range(12))
+    await done(task)
+
+
+@every_buffer
+async def test_items_of_several_tasks_are_taken_in_the_order_of_the_calls(buffer: int) -> None:
+    """Rule 1: whoever called it."""
+    channel = Channel[str](buffer=buffer)
+    called: list[str] = []
+
+    async def call(itemize: Itemizer[str], name: str, pauses: list[int]) -> None:
+        for number, pause in enumerate(pauses):
+            await turns(pause)
+            called.append(f"{name}{number}")
+            await itemize(f"{name}{number}")
+
+    async def write() -> None:
+        async with channel.sender as itemize, asyncio.TaskGroup() as group:
+            _ = [
+                group.create_task(call(itemize, "a", [0, 3, 0, 1])),
+                group.create_task(call(itemize, "b", [1, 0, 5, 0])),
+                group.create_task(call(itemize, "c", [0, 0, 0, 9])),
+            ]
+
+    task = asyncio.create_task(write())
+    taken = await rest(channel.receiver)
+    assert taken == called
+    assert sorted(taken) == [f"{name}{number}" for name in "abc" for number in range(4)]
+    await done(task)
+
+
+@buffered
+async def test_a_call_that_finds_room_does_not_overtake_one_that_waits(buffer: int) -> None:
+    """Rule 1: there is room from the taking of an item until the first sender in line has its turn."""
+    channel = Channel[str](buffer=buffer)
+
+    async def take_and_call(itemize: Itemizer[str]) -> None:
+        await anext(channel.receiver)
+        await itemize("late")
+
+    async with channel.sender as itemize:
+        for _ in range(buffer):
+            await itemize("buffered")
+        waiting = asyncio.create_task(itemize("early"))
+        await turns()
+        overtaking = asyncio.create_task(take_and_call(itemize))
+        await turns()
+        rest = [await anext(channel.receiver) for _ in range(buffer + 1)]
+        assert rest[-2:] == ["early", "late"]
+        await done(waiting)
+        await done(overtaking)
+
+
+@every_buffer
+async def test_an_item_is_taken_once(buffer: int) -> None:
+    """Rule 1: two ask for one item, one gets it, and the other goes on waiting."""
+    channel = Channel[str](buffer=buffer)
+    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
+    await turns()
+    async with channel.sender as itemize:
+        sent = asyncio.create_task(itemize("first"))
+        assert await done(asks[0]) == "first"
+        assert not asks[1].done()
+        await done(sent)
+        sent = asyncio.create_task(itemize("second"))
+        assert await done(asks[1]) == "second"
+    with pytest.raises(StopAsyncIteration):
+        await anext(channel.receiver)
+    await done(sent)
+
+
+async def test_an_item_is_not_taken_again_while_its_itemizer_waits() -> None:
+    """Rule 1: in lock-step, the sender still stands behind an item that has been taken."""
+    channel = Channel[str]()
+    async with channel.sender as itemize:
+        sent = asyncio.create_task(itemize("first"))
+        assert await anext(channel.receiver) == "first"
+        again = asyncio.create_task(anext(channel.receiver))
+        await turns()
+        assert not again.done()
+        await done(sent)
+    with pytest.raises(StopAsyncIteration):
+        await done(again)
+
+
+# Rule 2.
+
+
+async def test_in_lock_step_an_itemizer_waits_until_its_item_is_taken() -> None:
+    """Rule 2: it returns only after x was taken."""
+    channel = Channel[str]()
+    async with channel.sender as itemize:
+        sent = asyncio.create_task(itemize("item"))
+        await turns()
+        assert not sent.done()
+        assert await anext(channel.receiver) == "item"
+    await channel.receiver.aclose()
+    await turns()
+    assert sent.exception() is not None
+
+
+async def test_in_lock_step_an_itemizer_waits_until_a_further_item_is_asked_for() -> None:
+    """Rule 2: and a further item has been asked for, by the same consumer coming back."""
+    channel = Channel[str]()
+    async with channel.sender as itemize:
+        for item in ("first", "second", "third"):
+            sent = asyncio.create_task(itemize(item))
+            assert await anext(channel.receiver) == item
+            await turns()
+            assert not sent.done()
+            further = asyncio.create_task(anext(channel.receiver))
+            await done(sent)
+            assert not further.done()
+            between = asyncio.create_task(itemize("between"))
+            assert await done(further) == "between"
+            assert not between.done()
+            further = asyncio.create_task(anext(channel.receiver))
+            await done(between)
+            further.cancel()
+            await turns()
+            assert further.cancelled()
+
+
+async def test_in_lock_step_an_ask_that_finds_an_item_releases_the_itemizer_before() -> None:
+    """Rule 2: the further ask need not wait itself."""
+    channel = Channel[str]()
+    async with channel.sender as itemize:
+        first = asyncio.create_task(itemize("first"))
+        second = asyncio.create_task(itemize("second"))
+        await turns()
+        assert await anext(channel.receiver) == "first"
+        await turns()
+        assert (first.done(), second.done()) == (False, False)
+        assert await anext(channel.receiver) == "second"
+        await turns()
+        assert (first.done(), second.done()) == (True, False)
+        ask = asyncio.create_task(anext(channel.receiver))
+        await done(second)
+    with pytest.raises(StopAsyncIteration):
+        await done(ask)
+
+
+async def test_in_lock_step_another_consumer_that_waits_already_has_asked() -> None:
+    """Rule 2: or by another one already waiting."""
+    channel = Channel[str]()
+    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
+    await turns()
+    async with channel.sender as itemize:
+        sent = asyncio.create_task(itemize("first"))
+        await done(sent)
+        assert await done(asks[0]) == "first"
+        assert not asks[1].done()
+        sent = asyncio.create_task(itemize("second"))
+        assert await done(asks[1]) == "second"
+        assert not sent.done()  # nobody waits behind this one
+        ask = asyncio.create_task(anext(channel.receiver))
+        await done(sent)
+    with pytest.raises(StopAsyncIteration):
+        await done(ask)
+
+
+@pytest.mark.parametrize("producer", [0, 1, 3])
+@pytest.mark.parametrize("consumer", [0, 1, 3])
+async def test_in_lock_step_a_channel_leaves_the_trace_of_a_generator(producer: int, consumer: int) -> None:
+    """Rule 2: with one consumer this is `yield`, line for line."""
+    log: list[str] = []
+
+    async def generate() -> AsyncIterator[int]:
+        log.append("begin")
+        for item in range(3):
+            log.append(f"pass {item}")
+            yield item
+            log.append(f"back after {item}")
+            await turns(producer)
+        log.append("end")
+
+    async def write(sink: SenderContext[int]) -> None:
+        async with sink as itemize:
+            log.append("begin")
+            for item in range(3):
+                log.append(f"pass {item}")
+                await itemize(item)
+                log.append(f"back after {item}")
+                await turns(producer)
+            log.append("end")
+
+    async def read(items: AsyncIterator[int]) -> None:
+        log.append("ask")
+        async for item in items:
+            log.append(f"got {item}")
+            await turns(consumer)
+            log.append(f"ask after {item}")
+        log.append("over")
+
+    await read(generate())
+    trace, log = log, []
+    assert trace[:4] == ["ask", "begin", "pass 0", "got 0"]
+
+    channel = Channel[int]()
+    reading = asyncio.create_task(read(channel.receiver))
+    await turns(1)
+    writing = asyncio.create_task(write(channel.sender))
+    await turns(20)
+    await done(reading)
+    await done(writing)
+    assert log == trace
+
+
+# Rule 3.
+
+
+@buffered
+async def test_with_room_an_itemizer_returns_at_once(buffer: int) -> None:
+    """Rule 3: while there is room it returns at once, and gives no other task a turn."""
+    channel = Channel[int](buffer=buffer)
+    async with channel.sender as itemize:
+        given = turns_given()
+        for item in range(buffer):
+            await itemize(item)
+        assert given() == 0
+        assert [await anext(channel.receiver) for _ in range(buffer)] == list(range(buffer))
+        assert given() == 0  # nor does an ask that finds an item
+        await itemize(buffer)
+        assert given() == 0
+
+
+@buffered
+async def test_without_room_an_itemizer_waits_until_an_item_is_taken(buffer: int) -> None:
+    """Rule 3: it returns as soon as at most n accepted items are waiting to be taken."""
+    channel = Channel[int](buffer=buffer)
+    async with channel.sender as itemize:
+        for item in range(buffer):
+            await itemize(item)
+        sent = asyncio.create_task(itemize(buffer))
+        await turns()
+        assert not sent.done()
+        assert await anext(channel.receiver) == 0
+        await done(sent)  # nobody has asked for a further item
+        sent = asyncio.create_task(itemize(buffer + 1))
+        await turns()
+        assert not sent.done()
+        assert await anext(channel.receiver) == 1
+        await done(sent)
+    assert await rest(channel.receiver) == list(range(2, buffer + 2))
+
+
+@buffered
+async def test_senders_are_released_first_come_first_served(buffer: int) -> None:
+    """Rule 3: each item taken releases one sender, the first."""
+    channel = Channel[int](buffer=buffer)
+    returned: list[int] = []
+
+    async def send(itemize: Itemizer[int], item: int) -> None:
+        await itemize(item)
+        returned.append(item)
+
+    async with channel.sender as itemize:
+        tasks = [asyncio.create_task(send(itemize, item)) for item in range(buffer + 4)]
+        await turns()
+        for taken in range(4):
+            assert returned == list(range(buffer + taken))
+            assert await anext(channel.receiver) == taken
+            await turns()
+        assert returned == list(range(buffer + 4))
+    assert await rest(channel.receiver) == list(range(4, buffer + 4))
+    await asyncio.gather(*tasks)
+
+
+@buffered
+async def test_all_items_can_be_taken_before_a_waiting_sender_has_its_turn(buffer: int) -> None:
+    """Rule 3: an item whose sender still waits is taken in its order, and releases the sender as well."""
+    channel = Channel[int](buffer=buffer)
+    async with channel.sender as itemize:
+        tasks = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
+        await turns()
+        given = turns_given()
+        assert [await anext(channel.receiver) for _ in range(buffer + 3)] == list(range(buffer + 3))
+        assert given() == 0
+        for task in tasks:
+            await done(task)
+        await itemize(0)
+        assert await anext(channel.receiver) == 0
+
+
+@buffered
+async def test_several_free_places_release_several_senders(buffer: int) -> None:
+    """Rule 3: places that become free in one step are filled by as many senders, without a further ask."""
+    channel = Channel[int](buffer=buffer)
+    async with channel.sender as itemize:
+        tasks = [asyncio.create_task(itemize(item)) for item in range(3 * buffer)]
+        await turns()
+        for item in range(buffer):
+            assert await anext(channel.receiver) == item
+        await turns()
+        assert [task.done() for task in tasks] == [True] * 2 * buffer + [False] * buffer
+    assert await rest(channel.receiver) == list(range(buffer, 3 * buffer))
+    for task in tasks:
+        await done(task)
+
+
+# Rule 4.
+
+
+@every_buffer
+async def test_consumers_are_served_first_come_first_served(buffer: int) -> None:
+    """Rule 4: each item goes to one of them, to the one who asked first."""
+    channel = Channel[int](buffer=buffer)
+    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
+    await turns()
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            for item in range(4):
+                await itemize(item)
+
+    task = asyncio.create_task(write())
+    assert [await done(ask) for ask in asks] == [0, 1, 2, 3]
+    with pytest.raises(StopAsyncIteration):
+        await anext(channel.receiver)
+    await done(task)
+
+
+@buffered
+async def test_an_ask_that_finds_an_item_does_not_overtake_one_that_waits_for_it(buffer: int) -> None:
+    """Rule 4: an item is there from the call of the itemizer until the first consumer in line has its turn."""
+    channel = Channel[str](buffer=buffer)
+    early = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    async with channel.sender as itemize:
+        await itemize("first")
+        late = asyncio.create_task(itemize("second"))
+        assert await anext(channel.receiver) == "second"
+        assert await done(early) == "first"
+        await done(late)
+
+
+async def test_in_lock_step_too_an_ask_does_not_overtake_one_that_waits() -> None:
+    """Rule 4: the newcomer has its turn between the offer of the item and the turn of the first in line."""
+    channel = Channel[str]()
+    early = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    async with channel.sender as itemize:
+        sent = asyncio.create_task(itemize("first"))
+        late = asyncio.create_task(anext(channel.receiver))
+        assert await done(early) == "first"
+        assert not late.done()
+        await done(sent)
+    with pytest.raises(StopAsyncIteration):
+        await done(late)
+
+
+@every_buffer
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("workers_first", [True, False])
+async def test_every_worker_of_a_pool_gets_busy(buffer: int, size: int, *, workers_first: bool) -> None:
+    """Rule 4: a pool of n waiting workers gets n items in flight, in lock-step too."""
+    channel = Channel[int](buffer=buffer)
+    busy: list[int] = []
+    finished: list[int] = []
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        async for item in channel.receiver:
+            busy.append(item)
+            await go_on.wait()
+            finished.append(item)
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            for item in range(2 * size + 1):
+                await itemize(item)
+
+    if workers_first:
+        workers = [asyncio.create_task(work()) for _ in range(size)]
+        await turns()
+        writing = asyncio.create_task(write())
+    else:
+        writing = asyncio.create_task(write())
+        await turns()
+        workers = [asyncio.create_task(work()) for _ in range(size)]
+    await turns(10 + 10 * size)
+    assert busy == list(range(size))
+    assert not finished
+    go_on.set()
+    await turns(10 + 10 * size)
+    assert sorted(finished) == list(range(2 * size + 1))
+    for worker in workers:
+        await done(worker)
+    await done(writing)
+
+
+@every_buffer
+async def test_each_item_goes_to_one_of_several_loops(buffer: int) -> None:
+    """Rule 4: several senders and several loops; nothing is lost, nothing comes twice, each gets its share in order."""
+    channel = Channel[tuple[str, int]](buffer=buffer)
+    taken: dict[str, list[tuple[str, int]]] = {"x": [], "y": [], "z": []}
+
+    async def read(name: str, pause: int) -> None:
+        async for item in channel.receiver:
+            taken[name].append(item)
+            await turns(pause)
+
+    async def send(itemize: Itemizer[tuple[str, int]], name: str, pause: int) -> None:
+        for number in range(6):
+            await itemize((name, number))
+            await turns(pause)
+
+    async def write() -> None:
+        async with channel.sender as itemize, asyncio.TaskGroup() as group:
+            _ = [group.create_task(send(itemize, name, pause)) for name, pause in (("a", 0), ("b", 2), ("c", 1))]
+
+    tasks = [asyncio.create_task(read(name, pause)) for pause, name in enumerate(taken)]
+    tasks.append(asyncio.create_task(write()))
+    await turns(60)
+    for task in tasks:
+        await done(task)
+    everything = [item for items in taken.values() for item in items]
+    assert sorted(everything) == [(name, number) for name in "abc" for number in range(6)]
+    assert all(taken.values())
+    for items in taken.values():
+        for sender in "abc":
+            numbers = [number for name, number in items if name == sender]
+            assert numbers == sorted(numbers)
+
+
+# Rule 5.
+
+
+class Hostile:
+    """Nothing can be done with it but to pass it on."""
+
+    @override
+    def __eq__(self, other: object) -> Never:
+        raise AssertionError
+
+    @override
+    def __hash__(self) -> Never:
+        raise AssertionError
+
+    @override
+    def __repr__(self) -> Never:
+        raise AssertionError
+
+    def __bool__(self) -> Never:
+        raise AssertionError
+
+
+def every_kind_of_object() -> list[object]:
+    return [
+        None,
+        False,
+        0,
+        ...,
+        NotImplemented,
+        [],
+        Hostile(),
+        ValueError("an item, not an error"),
+        StopAsyncIteration("an item, not the end"),
+        StopIteration(),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        KeyboardInterrupt(),
+        ExceptionGroup("a group", [ReceiverClosed()]),
+        SenderFailed(),
+        StopAsyncIteration,
+        Channel[None](),
+        None,
+    ]
+
+
+@every_buffer
+async def test_any_object_is_an_item(buffer: int) -> None:
+    """Rule 5: None, exceptions, StopAsyncIteration instances; the consumer gets the object itself, and more after it."""
+    channel = Channel[object](buffer=buffer)
+    items = every_kind_of_object()
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            for item in items:
+                await itemize(item)
+
+    task = asyncio.create_task(write())
+    taken = await rest(channel.receiver)
+    assert [id(item) for item in taken] == [id(item) for item in items]
+    await done(task)
+
+
+@every_buffer
+async def test_any_object_reaches_a_consumer_that_waits_for_it(buffer: int) -> None:
+    """Rule 5: the same when the ask comes first."""
+    channel = Channel[object](buffer=buffer)
+    async with channel.sender as itemize, asyncio.TaskGroup() as group:
+        for item in every_kind_of_object():
+            ask = group.create_task(anext(channel.receiver))
+            await turns()
+            sent = group.create_task(itemize(item))
+            assert (await done(ask)) is item
+            assert sent.done() is (buffer > 0)
+        await channel.receiver.aclose()

@@ -1,0 +1,1313 @@
+"""Rule 18: a producer as an async generator, in the task of its consumer.
+
+Where an async generator says what is right, the test asks one: `native` and `streamed` are the same function twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import gc
+import inspect
+import sys
+import threading
+import traceback
+import tracemalloc
+import warnings
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import aclosing, asynccontextmanager, suppress
+from types import AsyncGeneratorType, FrameType, TracebackType
+from typing import TypeVar
+
+import pytest
+from typing_extensions import override
+
+from chanstream import Channel, Itemizer, stream
+from tests.loops import turns
+
+T = TypeVar("T")
+
+FOREIGN = r"^the itemizer of a stream\(\) was called outside of the body .* or by a task other than .*Channel\.fed_by$"
+
+
+class BodyError(Exception):
+    """What the producer fails with."""
+
+
+class Thrown(Exception):
+    """What the consumer throws in."""
+
+
+class Halt(BaseException):
+    """An error that is no Exception, as KeyboardInterrupt is."""
+
+
+class Item:
+    """An item that can be watched."""
+
+
+class Bare:
+    """An awaitable of the lowest level: two turns and a result, without a future."""
+
+    def __await__(self) -> Generator[None, None, str]:
+        yield
+        yield
+        return "bare"
+
+
+async def count(itemize: Itemizer[int], up_to: int) -> None:
+    for number in range(up_to):
+        await itemize(number)
+
+
+async def numbers(up_to: int) -> AsyncGenerator[int, None]:
+    for number in range(up_to):
+        yield number
+
+
+async def logged(itemize: Itemizer[int], log: list[str], up_to: int = 1_000) -> None:
+    """Count, and tell of the end and of the cleanup, which takes its time."""
+    try:
+        await count(itemize, up_to)
+        log.append("end")
+    except BaseException as error:
+        log.append(type(error).__name__)
+        raise
+    finally:
+        await turns(2)
+        log.append("cleaned")
+
+
+async def rest(rows: AsyncIterator[T]) -> list[T]:
+    return [row async for row in rows]
+
+
+async def wait_for(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+async def told(awaitable: Awaitable[T]) -> T | str:
+    """What it comes to, in words if it is an error: with where it came from, but without the names of things."""
+    try:
+        return await awaitable
+    except BaseException as error:  # noqa: BLE001  told to the test
+        return f"{error!r}, cause {error.__cause__!r}, context {error.__context__!r}".replace(
+            "coroutine raised", "async generator raised"
+        )
+
+
+def depth(frame: FrameType | None) -> int:
+    return 0 if frame is None else 1 + depth(frame.f_back)
+
+
+def has_ended(generator: AsyncGenerator[T, None]) -> bool:
+    return isinstance(generator, AsyncGeneratorType) and generator.ag_frame is None
+
+
+# What it is.
+
+
+async def test_a_stream_is_an_async_generator_object() -> None:
+    """Rule 18: so that whatever knows async generators knows what to do with it."""
+    rows = stream(count, 3)
+    assert inspect.isasyncgen(rows)
+    assert aiter(rows) is rows
+    assert await rest(rows) == [0, 1, 2]
+    for _ in range(2):  # and it stays so
+        with pytest.raises(StopAsyncIteration):
+            await anext(rows)
+        assert await anext(rows, "default") == "default"
+    await rows.aclose()
+
+
+async def test_func_starts_with_the_first_ask() -> None:
+    """Rule 18: it is not even called before. A stream that nobody asks leaves nothing, not even a warning."""
+    log: list[str] = []
+    rows = stream(logged, log)
+    await turns()
+    assert log == []
+    await rows.aclose()
+    assert await rest(rows) == []
+    unasked = stream(logged, log)
+    del unasked
+    gc.collect()
+    await turns()
+    assert log == []
+
+
+async def test_func_runs_only_while_it_is_asked() -> None:
+    """Rule 18: `await itemize(x)` is its `yield`, line for line, and no other task gets a turn."""
+    log: list[str] = []
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        for item in "ab":
+            log.append(f"give {item}")
+            await itemize(item)
+            log.append(f"given {item}")
+
+    async def someone_else() -> None:
+        log.append("a turn of another task")
+
+    async with aclosing(stream(produce)) as rows:
+        other = asyncio.create_task(someone_else())
+        log.clear()  # an eager task has run already
+        await rest_of(rows, log)
+        assert log == ["give a", "a", "given a", "give b", "b", "given b"]
+    await other
+
+
+async def test_func_runs_in_the_task_of_whoever_asks() -> None:
+    """Rule 18: which may change from item to item, as with a generator."""
+
+    async def tell(itemize: Itemizer[asyncio.Task[object] | None]) -> None:
+        while True:
+            await itemize(asyncio.current_task())
+
+    async with aclosing(stream(tell)) as rows:
+        before = asyncio.all_tasks()
+        assert await anext(rows) is asyncio.current_task()
+        assert asyncio.all_tasks() == before
+        task = asyncio.create_task(wait_for(anext(rows)))
+        assert await task is task
+        assert await anext(rows) is asyncio.current_task()
+
+
+async def test_a_stream_needs_no_event_loop() -> None:
+    """Rule 18: the loop is not involved in passing an item, so anything that can drive a coroutine can drive a stream."""
+    got: list[int] = []
+    rows = stream(count, 3)
+    ended: list[bool] = []
+
+    def drive() -> None:
+        # In a thread that has no loop.
+        with pytest.raises(StopIteration):
+            rest_of(rows, got).send(None)
+        ended.append(has_ended(rows))
+
+    thread = threading.Thread(target=drive)
+    thread.start()
+    thread.join()
+    assert got == [0, 1, 2]
+    assert ended == [True]
+
+
+async def rest_of(rows: AsyncIterator[T], got: list[T]) -> None:
+    async for row in rows:
+        got.append(row)  # noqa: PERF401  each when it comes
+
+
+async def test_any_object_is_an_item() -> None:
+    """Rules 5 and 18."""
+    items: list[object] = [
+        None,
+        StopAsyncIteration(),
+        StopIteration(1),
+        GeneratorExit(),
+        Halt(),
+        asyncio.CancelledError(),
+        [],
+        Bare(),
+    ]
+
+    async def produce(itemize: Itemizer[object]) -> None:
+        for item in items:
+            await itemize(item)
+        # Also what the library itself passes around.
+        await itemize(itemize)
+
+    got = await rest(stream(produce))
+    assert all(one is other for one, other in zip(items, got, strict=False))
+    assert len(got) == len(items) + 1
+
+
+# What it takes.
+
+
+async def test_func_gets_its_arguments_of_whatever_name() -> None:
+    """Rule 18: positional, keyword-only, and names that the library uses itself."""
+
+    async def echo(itemize: Itemizer[object], first: int, /, second: int, *, func: int, self: int = 4) -> None:
+        await itemize((first, second, func, self))
+
+    assert await rest(stream(echo, 1, 2, func=3)) == [(1, 2, 3, 4)]
+    assert await rest(stream(echo, 1, second=2, func=3, self=6)) == [(1, 2, 3, 6)]
+
+
+async def test_func_may_be_anything_that_returns_a_coroutine() -> None:
+    """Rule 18: a bound method, a class method, a partial function, a callable object, a lambda."""
+
+    class Table:
+        rows = (1, 2)
+
+        async def read(self, itemize: Itemizer[int], *, times: int = 1) -> None:
+            for row in self.rows * times:
+                await itemize(row)
+
+        @classmethod
+        async def read_all(cls, itemize: Itemizer[int]) -> None:
+            await cls().read(itemize)
+
+        async def __call__(self, itemize: Itemizer[int]) -> None:
+            await self.read(itemize)
+
+    async def deferred(itemize: Itemizer[int]) -> None:
+        await itemize(1)
+
+    def plain(itemize: Itemizer[int]) -> Coroutine[object, None, None]:
+        return deferred(itemize)
+
+    assert await rest(stream(Table().read, times=2)) == [1, 2, 1, 2]
+    assert await rest(stream(Table.read_all)) == [1, 2]
+    assert await rest(stream(functools.partial(count, up_to=2))) == [0, 1]
+    assert await rest(stream(Table())) == [1, 2]
+    assert await rest(stream(plain)) == [1]
+
+
+class Foreign(Coroutine[object, None, None]):
+    """A coroutine of another make, as compilers of Python have them: it has the methods and nothing else."""
+
+    def __init__(self, inner: Coroutine[object, None, None]) -> None:
+        self.inner = inner
+
+    @override
+    def __await__(self) -> Generator[object, None, None]:
+        return self.inner.__await__()
+
+    @override
+    def send(self, value: None, /) -> object:
+        return self.inner.send(value)
+
+    @override
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> object:
+        assert isinstance(typ, BaseException)
+        return self.inner.throw(typ)
+
+    @override
+    def close(self) -> None:
+        self.inner.close()
+
+
+async def test_func_may_return_a_coroutine_of_another_make() -> None:
+    """Rule 18: run to its end, closed, and with an error thrown in by the consumer and by the event loop."""
+
+    def produce(itemize: Itemizer[int], log: list[str], up_to: int) -> Coroutine[object, None, None]:
+        return Foreign(logged(itemize, log, up_to))
+
+    log: list[str] = []
+    assert await rest(stream(produce, log, 2)) == [0, 1]
+    assert log == ["end", "cleaned"]
+    log.clear()
+    async with aclosing(stream(produce, log, 2)) as rows:
+        assert await anext(rows) == 0
+    assert log == ["GeneratorExit", "cleaned"]
+    log.clear()
+    rows = stream(produce, log, 2)
+    assert await anext(rows) == 0
+    with pytest.raises(Thrown):
+        await rows.athrow(Thrown)
+    assert log == ["Thrown", "cleaned"]
+
+    def wait(itemize: Itemizer[int]) -> Coroutine[object, None, None]:
+        del itemize
+        return Foreign(turns(1_000))
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await anext(stream(wait))
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "count"])
+def test_func_has_to_be_callable(wrong: object) -> None:
+    """Rules 18 and 21: at once, and naming the argument."""
+    with pytest.raises(TypeError, match=rf"^func takes an async function .*, not {type(wrong).__name__}$"):
+        stream(wrong)  # type: ignore[arg-type]
+
+
+async def test_func_has_to_return_a_coroutine() -> None:
+    """Rules 18 and 21: a plain function and an async generator function are told from a producer, at the first ask."""
+
+    def plain(itemize: Itemizer[int]) -> None:
+        del itemize
+
+    async def generator(itemize: Itemizer[int]) -> AsyncGenerator[int, None]:
+        del itemize
+        yield 1
+
+    for wrong, returned in (plain, "NoneType"), (generator, "async_generator"):
+        rows = stream(wrong)  # type: ignore[arg-type]
+        with pytest.raises(
+            TypeError, match=rf"^func takes an async function, .*{wrong.__name__}.* returned {returned}: .*`async def`"
+        ):
+            await anext(rows)
+        assert await rest(rows) == []
+
+
+async def test_arguments_that_func_does_not_take_are_told_at_the_first_ask() -> None:
+    """Rules 18 and 21."""
+    with pytest.raises(TypeError, match="positional arguments"):
+        await anext(stream(count, 1, 2))  # type: ignore[call-arg]
+
+
+# What func may await.
+
+
+async def test_func_may_await_everything() -> None:
+    """Rule 18: futures, turns, sleep, tasks, groups, timeouts, threads, other streams, generators, channels and bare awaitables."""
+
+    async def produce(itemize: Itemizer[object]) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+        loop.call_soon(future.set_result, "future")
+        await itemize(await future)
+        await itemize(await asyncio.sleep(0, "turn"))
+        await itemize(await asyncio.sleep(1e-6, "sleep"))
+        await itemize(await asyncio.create_task(asyncio.sleep(0, "task")))
+        await itemize(await asyncio.gather(asyncio.sleep(0, "both"), awaited()))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(asyncio.sleep(0, name)) for name in "ab"]
+        await itemize([task.result() for task in tasks])
+        try:
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            await itemize("timeout")
+        await itemize(await asyncio.to_thread(str, "thread"))
+        async for row in stream(count, 2):
+            await itemize(row)
+        async for row in numbers(2):
+            await itemize(row)
+        async with Channel[int]().fed_by(count, 2) as rows:
+            async for row in rows:
+                await itemize(row)
+        await itemize(await Bare())
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(divmod, 1, 0)
+        await itemize("end")
+
+    async def awaited() -> str:
+        return await Bare()
+
+    assert await rest(stream(produce)) == [
+        *("future", "turn", "sleep", "task", ["both", "bare"], ["a", "b"], "timeout", "thread"),
+        *(0, 1, 0, 1, 0, 1),
+        *("bare", "end"),
+    ]
+
+
+async def test_the_itemizer_may_be_passed_on_to_any_depth() -> None:
+    """Rule 18: to helper functions, context managers and generators that func awaits itself."""
+
+    @asynccontextmanager
+    async def framed(itemize: Itemizer[str], frame: str) -> AsyncGenerator[None, None]:
+        await itemize(f"<{frame}>")
+        yield
+        await itemize(f"</{frame}>")
+
+    async def speaking(itemize: Itemizer[str]) -> AsyncGenerator[str, None]:
+        await itemize("before")
+        yield "between"
+        await itemize("after")
+
+    async def helper(itemize: Itemizer[str]) -> None:
+        async with framed(itemize, "p"):
+            async for word in speaking(itemize):
+                await itemize(word)
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        await helper(itemize)
+        await itemize("end")
+
+    assert await rest(stream(produce)) == ["<p>", "before", "between", "after", "</p>", "end"]
+
+
+async def test_the_outer_itemizer_may_be_used_inside_an_inner_stream() -> None:
+    """Rule 18: an inner producer runs in the same task, so its items and those that it passes out keep their order."""
+
+    async def inner(inwards: Itemizer[str], outwards: Itemizer[str]) -> None:
+        await outwards("out 1")
+        await inwards("in 1")
+        await outwards("out 2")
+
+    async def outer(itemize: Itemizer[str]) -> None:
+        async for row in stream(inner, itemize):
+            await itemize(f"through {row}")
+        await itemize("end")
+
+    assert await rest(stream(outer)) == ["out 1", "through in 1", "out 2", "end"]
+
+
+async def test_streams_nest_deeply() -> None:
+    """Rule 18."""
+
+    async def again(itemize: Itemizer[int], depth: int) -> None:
+        rows = stream(again, depth - 1) if depth else stream(count, 3)
+        async for row in rows:
+            await itemize(row + 1)
+
+    assert await rest(stream(again, 20)) == [21, 22, 23]
+
+
+async def test_context_variables_are_those_of_a_generator() -> None:
+    """Rule 18: the body runs in the context of whoever asks, and both see what the other sets."""
+    variable = contextvars.ContextVar("variable", default="default")
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        variable.set("of the body")
+        await itemize(variable.get())
+        await itemize(variable.get())
+        await asyncio.sleep(0)
+        await itemize(variable.get())
+
+    async def generate() -> AsyncGenerator[str, None]:
+        variable.set("of the body")
+        yield variable.get()
+        yield variable.get()
+        await asyncio.sleep(0)
+        yield variable.get()
+
+    async def seen(rows: AsyncGenerator[str, None]) -> list[str]:
+        seen = [variable.get(), await anext(rows), variable.get()]
+        variable.set("of the consumer")
+        seen += [await anext(rows), await asyncio.create_task(wait_for(anext(rows))), variable.get()]
+        await rows.aclose()
+        return seen
+
+    native = await asyncio.create_task(seen(generate()))
+    assert await asyncio.create_task(seen(stream(produce))) == native
+    assert native == ["default", "of the body", "of the body", "of the consumer", "of the consumer", "of the consumer"]
+
+
+# Errors of func.
+
+
+async def test_an_error_of_func_is_that_of_a_generator() -> None:
+    """Rule 18: raised at the ask that met it, before the first item too, and then it has ended. Ends are errors here."""
+
+    async def produce(itemize: Itemizer[int], error: BaseException, after: int) -> None:
+        await count(itemize, after)
+        raise error
+
+    async def generate(error: BaseException, after: int) -> AsyncGenerator[int, None]:
+        async for number in numbers(after):
+            yield number
+        raise error
+
+    for kind in BodyError, Halt, GeneratorExit, asyncio.CancelledError, StopAsyncIteration, StopIteration:
+        for after in range(3):
+            generator, rows = generate(kind("x"), after), stream(produce, kind("x"), after)
+            for _ in range(after + 2):
+                right = await told(anext(generator))
+                assert await told(anext(rows)) == right, (kind, after)
+            for ended in generator, rows:  # and it stays so
+                assert await rest(ended) == []
+
+
+async def test_an_error_of_func_keeps_its_traceback_cause_and_context() -> None:
+    """Rule 18."""
+    cause, context = OSError("cause"), LookupError("context")
+
+    async def deep(itemize: Itemizer[int]) -> None:
+        await itemize(1)
+        try:
+            raise context
+        except LookupError:
+            raise BodyError from cause
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        await deep(itemize)
+
+    with pytest.raises(BodyError) as raised:
+        await rest(stream(produce))
+    assert raised.value.__cause__ is cause
+    assert raised.value.__context__ is context
+    assert context.__context__ is None
+    assert [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)][-2:] == ["produce", "deep"]
+
+
+# What the consumer throws in.
+
+
+HANDLERS = ["passes on", "swallows", "gives another", "replaces", "gives in the cleanup"]
+
+
+async def handling(itemize: Itemizer[str], handles: str, log: list[str]) -> None:
+    try:
+        await itemize("first")
+    except BaseException as error:
+        log.append(repr(error))
+        if handles == "passes on":
+            raise
+        if handles == "gives another":
+            await itemize("another")
+        if handles == "replaces":
+            raise BodyError from error
+    finally:
+        await asyncio.sleep(0)
+        log.append("cleaned")
+        if handles == "gives in the cleanup":
+            await itemize("cleanup")
+    await itemize("last")
+
+
+async def helped(itemize: Itemizer[str], handles: str, log: list[str]) -> None:
+    await handling(itemize, handles, log)
+
+
+async def native(handles: str, log: list[str]) -> AsyncGenerator[str, None]:
+    try:
+        yield "first"
+    except BaseException as error:
+        log.append(repr(error))
+        if handles == "passes on":
+            raise
+        if handles == "gives another":
+            yield "another"
+        if handles == "replaces":
+            raise BodyError from error
+    finally:
+        await asyncio.sleep(0)
+        log.append("cleaned")
+        if handles == "gives in the cleanup":
+            yield "cleanup"
+    yield "last"
+
+
+@pytest.mark.parametrize("func", [handling, helped])
+async def test_what_is_thrown_in_does_what_it_does_to_a_generator(
+    func: Callable[[Itemizer[str], str, list[str]], Coroutine[object, None, None]],
+) -> None:
+    """Rule 18: athrow, and with None aclose, each followed by further asks; in a helper function it is no different."""
+
+    async def trace(rows: AsyncGenerator[str, None], kind: type[BaseException] | None, log: list[str]) -> list[str]:
+        seen = [await anext(rows), str(await told(rows.aclose() if kind is None else rows.athrow(kind("x"))))]
+        for _ in range(4):
+            seen.append(str(await told(anext(rows))))  # noqa: PERF401  one after the other
+        await rows.aclose()
+        return seen + log
+
+    for handles in HANDLERS:
+        for kind in Thrown, Halt, StopAsyncIteration, asyncio.CancelledError, GeneratorExit, None:
+            log: list[str] = []
+            right = await trace(native(handles, log), kind, log)
+            log = []
+            assert await trace(stream(func, handles, log), kind, log) == right, (handles, kind)
+
+
+async def test_a_generator_that_ignores_its_end_is_told_so() -> None:
+    """Rule 18: a body that swallows GeneratorExit and gives another item gets what a generator gets."""
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        for number in range(3):
+            with suppress(GeneratorExit):
+                await itemize(number)
+
+    rows = stream(produce)
+    assert await anext(rows) == 0
+    with pytest.raises(RuntimeError, match=r"^async generator ignored GeneratorExit$"):
+        await rows.aclose()
+    # It is where a generator would be: suspended at its second item.
+    assert await anext(rows) == 2
+    assert await rest(rows) == []
+
+
+async def test_a_sent_value_goes_nowhere_and_before_the_start_it_is_refused() -> None:
+    """Rule 18: an itemizer returns None. `asend` is otherwise `anext`."""
+    returned: list[object] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        for number in range(3):
+            answer: object = await itemize(number)  # type: ignore[func-returns-value]
+            returned.append(answer)
+
+    rows = stream(produce)
+    with pytest.raises(TypeError, match="can't send non-None value to a just-started async generator"):
+        await rows.asend("value")  # type: ignore[arg-type]
+    assert returned == []
+    assert await rows.asend(None) == 0
+    assert await rows.asend("value") == 1  # type: ignore[arg-type]
+    assert await anext(rows) == 2
+    assert await rest(rows) == []
+    assert returned == [None] * 3
+
+
+async def test_an_error_thrown_in_before_the_start_ends_it() -> None:
+    """Rule 18: func is never called."""
+    log: list[str] = []
+    rows = stream(logged, log)
+    with pytest.raises(Thrown):
+        await rows.athrow(Thrown)
+    assert await rest(rows) == []
+    assert log == []
+
+
+async def test_what_is_thrown_in_is_not_the_context_of_later_errors() -> None:
+    """Rule 18: a handled error is done with."""
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        with suppress(Thrown):
+            await itemize(1)
+        await itemize(2)
+        raise BodyError
+
+    rows = stream(produce)
+    await anext(rows)
+    assert await rows.athrow(Thrown) == 2
+    with pytest.raises(BodyError) as raised:
+        await anext(rows)
+    assert raised.value.__context__ is None
+
+
+async def test_a_stream_closed_at_any_item_is_cleaned_up() -> None:
+    """Rule 18: `aclosing` waits for the cleanup of func, and closing twice is fine."""
+    for taken in range(4):
+        log: list[str] = []
+        async with aclosing(stream(logged, log)) as rows:
+            assert [await anext(rows) for _ in range(taken)] == list(range(taken))
+        assert log == (["GeneratorExit", "cleaned"] if taken else [])
+        await rows.aclose()
+        assert await rest(rows) == []
+
+
+async def test_a_cleanup_in_a_helper_is_waited_for_too() -> None:
+    """Rule 18: an itemizer goes wherever a callback goes, and GeneratorExit reaches every function on the way back.
+
+    If this failed, only what func does itself could have a cleanup that awaits: Python closes, without waiting, the coroutines
+    below the one that GeneratorExit is thrown into.
+    """
+    log: list[str] = []
+
+    async def helper(itemize: Itemizer[int]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(turns(3))
+            await logged(itemize, log)
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        try:
+            await helper(itemize)
+        except BaseException as error:
+            log.append(type(error).__name__)
+            raise
+
+    rows = stream(produce)
+    assert await anext(rows) == 0
+    # A task group makes an exception group of it, as in a generator that has one around its yield.
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await rows.aclose()
+    assert [type(each) for each in raised.value.exceptions] == [GeneratorExit]
+    assert log == ["GeneratorExit", "cleaned", "BaseExceptionGroup"]
+
+
+async def test_a_stream_can_be_closed_wherever_its_itemizer_was_passed_on_to() -> None:
+    """Rule 18: into a generator, a context manager, a timeout around it."""
+    log: list[str] = []
+
+    @asynccontextmanager
+    async def framed(itemize: Itemizer[str]) -> AsyncGenerator[None, None]:
+        try:
+            await itemize("entering")
+            yield
+        finally:
+            await turns(1)
+            log.append("frame cleaned")
+
+    async def speaking(itemize: Itemizer[str]) -> AsyncGenerator[str, None]:
+        try:
+            await itemize("in a generator")
+            yield "by a generator"
+        finally:
+            await turns(1)
+            log.append("generator cleaned")
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        try:
+            async with framed(itemize), asyncio.timeout(100), aclosing(speaking(itemize)) as words:
+                async for word in words:
+                    await itemize(word)
+            await itemize("last")
+        finally:
+            await turns(1)
+            log.append("cleaned")
+
+    cleaned = {
+        "entering": ["frame cleaned", "cleaned"],
+        "in a generator": ["generator cleaned", "frame cleaned", "cleaned"],
+        "by a generator": ["generator cleaned", "frame cleaned", "cleaned"],
+        "last": ["cleaned"],
+    }
+    assert await rest(stream(produce)) == list(cleaned)
+    for item, right in cleaned.items():
+        async with aclosing(stream(produce)) as rows:
+            while await anext(rows) != item:
+                pass
+            log.clear()
+        assert log == right, item
+
+
+async def test_a_stream_can_be_closed_through_an_awaitable_that_knows_only_of_iteration() -> None:
+    """Rule 18: an event loop never sends anything but None, and adapters rely on that.
+
+    If this failed, an adapter on the way to the itemizer would turn the end of a stream into one more item that nobody gets.
+    """
+    log: list[str] = []
+
+    class Iterating:
+        def __init__(self, coroutine: Coroutine[object, None, None]) -> None:
+            self.coroutine = coroutine
+
+        def __await__(self) -> Generator[object, None, None]:
+            for signal in self.coroutine.__await__():  # noqa: UP028  `yield from` would pass on what is sent
+                yield signal
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        await Iterating(logged(itemize, log))
+
+    async with aclosing(stream(produce)) as rows:
+        assert [await anext(rows) for _ in range(3)] == [0, 1, 2]
+    assert log == ["GeneratorExit", "cleaned"]
+
+
+async def test_closing_a_stream_closes_the_streams_inside_it() -> None:
+    """Rule 18: at an item of the inner one that was passed out directly, and at one that the outer one passed on."""
+
+    async def inner(inwards: Itemizer[int], outwards: Itemizer[int], log: list[str]) -> None:
+        try:
+            await outwards(0)
+            await inwards(1)
+        finally:
+            await turns(2)
+            log.append("inner cleaned")
+
+    async def outer(itemize: Itemizer[int], log: list[str]) -> None:
+        try:
+            async with aclosing(stream(inner, itemize, log)) as rows:
+                async for row in rows:
+                    await itemize(row)
+        finally:
+            log.append("outer cleaned")
+
+    for taken in 1, 2:
+        log: list[str] = []
+        async with aclosing(stream(outer, log)) as rows:
+            assert [await anext(rows) for _ in range(taken)] == list(range(taken))
+        assert log == ["inner cleaned", "outer cleaned"]
+
+
+# Cancellation.
+
+
+async def busy(itemize: Itemizer[str], log: list[str], event: asyncio.Event) -> None:
+    """A producer with every kind of await: its itemizer, a turn, an event, a task, a channel, and in its cleanup."""
+    log.append("start")
+    try:
+        await itemize("first")
+        await asyncio.sleep(0)
+        await asyncio.create_task(turns(1))
+        async with Channel[int](buffer=1).fed_by(count, 2) as rows:
+            async for number in rows:
+                await itemize(str(number))
+        await event.wait()
+        async with asyncio.timeout(100):
+            await itemize("last")
+    finally:
+        log.append("clean")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        log.append("cleaned")
+
+
+async def busy_generator(log: list[str], event: asyncio.Event) -> AsyncGenerator[str, None]:
+    log.append("start")
+    try:
+        yield "first"
+        await asyncio.sleep(0)
+        await asyncio.create_task(turns(1))
+        async with Channel[int](buffer=1).fed_by(count, 2) as rows:
+            async for number in rows:
+                yield str(number)
+        await event.wait()
+        async with asyncio.timeout(100):
+            yield "last"
+    finally:
+        log.append("clean")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        log.append("cleaned")
+
+
+async def test_a_cancellation_at_any_turn_does_what_it_does_to_a_generator() -> None:
+    """Rules 16 and 18: one run for every turn of the loop, with the cancellation in that turn."""
+
+    async def read(make: Callable[[list[str], asyncio.Event], AsyncGenerator[str, None]], log: list[str]) -> None:
+        event = asyncio.Event()
+        async with aclosing(make(log, event)) as rows:
+            async for row in rows:
+                log.append(row)
+                await asyncio.sleep(0)
+                if row == "1":
+                    event.set()
+
+    def streamed(log: list[str], event: asyncio.Event) -> AsyncGenerator[str, None]:
+        return stream(busy, log, event)
+
+    ends: set[bool] = set()
+    for turn in range(40):
+        traces: list[list[object]] = []
+        for make in busy_generator, streamed:
+            log: list[str] = []
+            task = asyncio.create_task(read(make, log))
+            await turns(turn)
+            task.cancel()
+            await asyncio.wait([task])
+            ends.add(task.cancelled())
+            traces.append([*log, task.cancelled()])
+        assert traces[0] == traces[1], turn
+    assert ends == {True, False}
+
+
+async def test_a_cancellation_reaches_func_where_it_awaits_and_can_be_handled_there() -> None:
+    """Rule 18."""
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        await itemize("before")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            await itemize(f"cancelled {error}")
+        await itemize("after")
+
+    task = asyncio.create_task(rest(stream(produce)))
+    await turns()
+    task.cancel("by the test")
+    assert await task == ["before", "cancelled by the test", "after"]
+
+
+async def test_a_timeout_of_the_consumer_reaches_func_and_ends_it() -> None:
+    """Rule 18: no item is lost, since none was under way."""
+    log: list[str] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        await itemize(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("cleaned")
+
+    rows = stream(produce)
+    assert await anext(rows) == 1
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await anext(rows)
+    assert log == ["cleaned"]
+    assert await rest(rows) == []
+
+
+async def test_a_stream_that_is_asked_twice_at_once_refuses_the_second() -> None:
+    """Rule 18: one task at a time iterates, as with any async generator; the first is unharmed."""
+    event = asyncio.Event()
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        await event.wait()
+        await count(itemize, 2)
+
+    rows = stream(produce)
+    first = asyncio.create_task(wait_for(anext(rows)))
+    await turns()
+    for again in anext(rows), rows.aclose(), rows.athrow(Thrown):
+        with pytest.raises(RuntimeError, match="already running"):
+            await again
+    event.set()
+    assert await first == 0
+    assert await rest(rows) == [1]
+
+
+async def test_a_body_that_asks_its_own_stream_is_refused() -> None:
+    """Rule 18."""
+    mine: list[AsyncGenerator[str, None]] = []
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        await itemize("first")
+        with pytest.raises(RuntimeError, match="already running"):
+            await anext(mine[0])
+        await itemize("last")
+
+    mine.append(stream(produce))
+    assert await rest(mine[0]) == ["first", "last"]
+
+
+# Garbage and shutdown.
+
+
+async def test_an_unfinished_stream_that_is_dropped_is_cleaned_up_by_the_loop() -> None:
+    """Rule 18: the finalizer hook closes it, in a task of its own, as it does with a generator."""
+    log: list[str] = []
+
+    async def leave_early() -> None:
+        async for row in stream(logged, log):
+            assert row == 0
+            break
+
+    await leave_early()
+    gc.collect()
+    await turns()
+    assert log == ["GeneratorExit", "cleaned"]
+
+
+async def test_an_unfinished_stream_that_its_own_producer_refers_to_is_cleaned_up_once() -> None:
+    """Rule 18: an object that has its stream as an attribute is a cycle, which the garbage collector takes apart in any order.
+
+    The cleanup has no `await`: it may be run by the collector, which can't wait.
+    """
+    log: list[str] = []
+
+    class Table:
+        rows: AsyncGenerator[int, None]
+
+        def __init__(self) -> None:
+            self.rows = stream(self.read)
+
+        async def read(self, itemize: Itemizer[int]) -> None:
+            try:
+                await count(itemize, 3)
+            except GeneratorExit:
+                log.append("closed")
+                raise
+            finally:
+                log.append("cleaned")
+
+    table = Table()
+    assert await anext(table.rows) == 0
+    watch = weakref.ref(table)
+    del table
+    gc.collect()
+    await turns()
+    gc.collect()
+    assert log == ["closed", "cleaned"]
+    assert watch() is None
+
+
+def test_the_end_of_the_loop_closes_what_is_unfinished() -> None:
+    """Rule 18: asyncio.run closes every generator that it knows of."""
+    log: list[str] = []
+    kept: list[AsyncGenerator[int, None]] = []
+
+    async def main() -> None:
+        kept.append(stream(logged, log))
+        await anext(kept[0])
+
+    asyncio.run(main())
+    assert log == ["GeneratorExit", "cleaned"]
+    assert has_ended(kept[0])
+
+
+# The itemizer elsewhere.
+
+
+async def test_the_itemizer_of_another_task_is_refused_and_names_the_way_out() -> None:
+    """Rule 18: also in a task that starts at once; the stream is unharmed and the item is not passed on."""
+    refused: list[str] = []
+
+    async def try_it(itemize: Itemizer[str], item: str) -> None:
+        with pytest.raises(RuntimeError, match=FOREIGN) as raised:
+            await itemize(item)
+        assert raised.value.__cause__ is None
+        refused.append(item)
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        await itemize("first")
+        await asyncio.create_task(try_it(itemize, "by a child"))
+        task = asyncio.create_task(wait_for(itemize("by a task that goes on")))
+        await itemize("second")
+        with pytest.raises(RuntimeError, match=FOREIGN):
+            await task
+        with pytest.raises(ExceptionGroup) as group:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(wait_for(itemize("by a group")))
+        assert [type(each) for each in group.value.exceptions] == [RuntimeError]
+        await itemize("last")
+
+    assert await rest(stream(produce)) == ["first", "second", "last"]
+    assert refused == ["by a child"]
+
+
+async def test_the_itemizers_of_several_other_tasks_are_each_refused() -> None:
+    """Rule 18: everyone who got it wrong is told what is right."""
+    told: list[BaseException | None] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        told.extend(await asyncio.gather(*(wait_for(itemize(number)) for number in range(3)), return_exceptions=True))
+        await itemize(3)
+
+    assert await rest(stream(produce)) == [3]
+    for error in told:
+        with pytest.raises(RuntimeError, match=FOREIGN):
+            raise error or AssertionError
+
+
+async def test_the_itemizer_in_a_thread_is_refused() -> None:
+    """Rules 18 and 19: brought back to its loop, it is called by another task."""
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def write() -> None:
+            asyncio.run_coroutine_threadsafe(wait_for(itemize(1)), loop).result(10)
+
+        with pytest.raises(RuntimeError, match=FOREIGN):
+            await asyncio.to_thread(write)
+        with pytest.raises(RuntimeError, match=FOREIGN):
+            await asyncio.to_thread(asyncio.run, wait_for(itemize(2)))
+        await itemize(3)
+
+    assert await rest(stream(produce)) == [3]
+
+
+async def test_the_itemizer_of_another_task_that_is_cancelled_leaves_no_trace() -> None:
+    """Rule 18: its item is not kept, and errors that come later are what they are."""
+    watch: list[weakref.ref[Item]] = []
+
+    async def produce(itemize: Itemizer[Item | str]) -> None:
+        item = Item()
+        watch.append(weakref.ref(item))
+        task = asyncio.create_task(wait_for(itemize(item)))
+        await turns(1)
+        task.cancel()
+        await asyncio.wait([task])
+        del item, task
+        try:
+            await itemize("first")
+        except RuntimeError as error:
+            await itemize(str(error))
+
+    rows = stream(produce)
+    assert await anext(rows) == "first"
+    gc.collect()
+    assert watch[0]() is None
+    assert await rows.athrow(RuntimeError("of the consumer")) == "of the consumer"
+    assert await rest(rows) == []
+
+
+async def test_the_itemizer_between_two_items_and_after_the_end_is_refused() -> None:
+    """Rule 18: by the consumer itself, by another task, and by the body of another stream, before and after the end."""
+    kept: list[Itemizer[int]] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        kept.append(itemize)
+        await count(itemize, 2)
+
+    async def misuse(itemize: Itemizer[str]) -> None:
+        with pytest.raises(RuntimeError, match=FOREIGN):
+            await kept[-1](9)
+        await itemize("refused")
+
+    async def try_all() -> None:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=FOREIGN):
+                await kept[-1](9)
+            with pytest.raises(RuntimeError, match=FOREIGN):
+                await asyncio.create_task(wait_for(kept[-1](9)))
+            assert await rest(stream(misuse)) == ["refused"]
+
+    rows = stream(produce)
+    assert await anext(rows) == 0
+    await try_all()
+    assert await rest(rows) == [1]
+    await try_all()
+    assert await rest(rows) == []
+    async with aclosing(stream(produce)) as rows:
+        await anext(rows)
+    await try_all()
+
+
+async def test_the_itemizer_of_the_consumers_source_is_refused_inside_another_stream() -> None:
+    """Rule 18: the consumer may be a producer itself; what it writes to the wrong itemizer goes to neither stream."""
+    kept: list[Itemizer[int]] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        kept.append(itemize)
+        await count(itemize, 2)
+
+    async def consume(itemize: Itemizer[int]) -> None:
+        async for row in stream(produce):
+            with pytest.raises(RuntimeError, match=FOREIGN):
+                await kept[0](9)
+            await itemize(row)
+
+    assert await rest(stream(consume)) == [0, 1]
+
+
+async def test_an_itemizer_whose_coroutine_is_never_awaited_warns() -> None:
+    """Rule 18: a forgotten `await` passes nothing on, and is not silent."""
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            itemize(1)  # type: ignore[unused-coroutine]
+            gc.collect()
+        assert any("itemize" in str(warning.message) and "was never awaited" in str(warning.message) for warning in caught)
+        await itemize(2)
+
+    assert await rest(stream(produce)) == [2]
+
+
+async def test_the_order_is_that_of_the_awaits() -> None:
+    """Rule 18: to call the itemizer is nothing yet."""
+
+    async def produce(itemize: Itemizer[str]) -> None:
+        one, other = itemize("called first"), itemize("called second")
+        await other
+        await one
+
+    assert await rest(stream(produce)) == ["called second", "called first"]
+
+
+# What it keeps.
+
+
+async def test_a_consumed_item_is_free_at_once() -> None:
+    """Rules 18 and 22: as soon as the consumer lets go of it, while the stream goes on."""
+    watch: list[weakref.ref[Item]] = []
+
+    async def produce(itemize: Itemizer[Item]) -> None:
+        for _ in range(3):
+            await itemize(Item())
+
+    gc.collect()
+    gc.disable()
+    try:
+        async for item in stream(produce):
+            watch.append(weakref.ref(item))
+            del item
+            assert watch[-1]() is None
+    finally:
+        gc.enable()
+    assert len(watch) == 3
+
+
+async def test_an_error_that_was_handled_is_free_at_once() -> None:
+    """Rules 18 and 22: neither what func raised nor what was thrown in stays in a cycle of the library."""
+    watch: list[weakref.ref[BaseException]] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        with suppress(Thrown):
+            await itemize(1)
+        await itemize(2)
+        raise BodyError
+
+    rows = stream(produce)
+    gc.collect()
+    gc.disable()
+    try:
+        await anext(rows)
+        error: BaseException = Thrown()
+        watch.append(weakref.ref(error))
+        await rows.athrow(error)
+        del error
+        assert watch[0]() is None
+        try:
+            await anext(rows)
+        except BodyError as raised:
+            watch.append(weakref.ref(raised))
+        assert watch[1]() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_cancellation_that_func_handled_is_free_in_the_next_turn() -> None:
+    """Rules 18 and 22: what the event loop threw in is not kept while the stream goes on."""
+    watch: list[weakref.ref[BaseException]] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        await itemize(1)
+        try:
+            await Bare()
+        except asyncio.CancelledError as error:
+            watch.append(weakref.ref(error))
+        await itemize(2)
+
+    task = asyncio.current_task()
+    assert task is not None
+    rows = stream(produce)
+    gc.collect()
+    gc.disable()
+    try:
+        assert await anext(rows) == 1
+        asyncio.get_running_loop().call_soon(task.cancel)
+        assert await anext(rows) == 2
+        await turns(1)  # until then the task itself holds it
+        assert watch[0]() is None
+    finally:
+        gc.enable()
+        task.uncancel()
+    await rows.aclose()
+
+
+async def test_a_finished_stream_keeps_nothing() -> None:
+    """Rules 18 and 22: the arguments of func go with its end, though somebody keeps the generator and its itemizer."""
+    kept: list[Itemizer[Item]] = []
+
+    async def produce(itemize: Itemizer[Item], item: Item) -> None:
+        kept.append(itemize)
+        await itemize(item)
+
+    item = Item()
+    watch = weakref.ref(item)
+    rows = stream(produce, item)
+    del item
+    async for each in rows:
+        assert each is watch()
+        del each
+    gc.collect()
+    assert watch() is None
+    assert has_ended(rows)
+
+
+def test_memory_is_flat() -> None:
+    """Rules 18 and 22: a hundred thousand items, with a future on the way now and then, leave nothing behind."""
+
+    async def produce(itemize: Itemizer[bytes], up_to: int) -> None:
+        for number in range(up_to):
+            if number % 1_000 == 0:
+                await asyncio.sleep(0)
+            await itemize(bytes(100))
+
+    async def read(up_to: int) -> None:
+        async for _ in stream(produce, up_to):
+            pass
+
+    async def main() -> tuple[int, int]:
+        await read(2_000)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            await read(2_000)
+            gc.collect()
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            await read(100_000)
+            gc.collect()
+            after, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        return after - before, peak - before
+
+    grown, peak = asyncio.run(main())
+    assert grown < 2_000
+    assert peak < 20_000
+
+
+async def test_an_endless_stream_needs_no_stack() -> None:
+    """Rule 18: the depth is the same at every item."""
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        for _ in range(3 * sys.getrecursionlimit()):
+            await itemize(depth(inspect.currentframe()))
+
+    assert len(set(await rest(stream(produce)))) == 1
