@@ -10,6 +10,7 @@ each task an end of its own by `clone`. Here the end is StopAsyncIteration, and 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TypeVar
 
 import pytest

@@ -253,7 +253,7 @@ class Core(Generic[T]):
 
     @property
     def broken(self) -> bool:
-        """Whether the stream ended otherwise than by the end of its block, and before anybody closed the receiver."""
+        """Whether the stream ended otherwise than by the end of its block, before anybody closed the receiver."""
         return self.sending is Sending.FAILED or self.sending is Sending.NEVER_OPENED or self.sending is Sending.ABANDONED
 
     def stop_sending(self, error: BaseException | None) -> None:
@@ -266,7 +266,9 @@ class Core(Generic[T]):
 
     def drop_sender(self) -> None:
         """Nothing refers to the sender any more, so nothing of the sending side runs."""
-        if self.sending is UNOPENED:
+        if self.receiving is not RECEIVING:
+            self.sending = Sending.FINISHED
+        elif self.sending is UNOPENED:
             self.sending = Sending.NEVER_OPENED
         elif self.sending is OPEN:
             self.sending = Sending.ABANDONED

@@ -15,7 +15,7 @@ from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Generic, ParamSpec, TypeVar
 
 from . import errors
-from ._producer import Producer, check_producer, produce
+from ._producer import Producer, Production, check_producer, produce
 
 __all__ = ["stream"]
 
@@ -70,7 +70,7 @@ async def drive(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> A
                 signal = body.send(None)
                 continue
             # Not in the except clause: there, `thrown` would be the context of whatever the body raises from now on.
-            if getcoroutinestate(body) == CORO_CLOSED:
+            if is_closed(body):
                 return  # by the garbage collector, which found body and generator in one cycle and finalized both
             try:
                 if signal is handover:
@@ -82,6 +82,13 @@ async def drive(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> A
                 del thrown
     except StopIteration:
         return
+
+
+def is_closed(body: Production) -> bool:
+    try:
+        return getcoroutinestate(body) == CORO_CLOSED
+    except AttributeError:
+        return False  # a coroutine of another make, which does not tell
 
 
 class Handover(Generic[T]):
