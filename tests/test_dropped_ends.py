@@ -329,6 +329,24 @@ async def test_a_sender_dropped_after_its_block_changes_nothing(buffer: int, whe
         await anext(receiver)
 
 
+@in_every_way
+@pytest.mark.parametrize("opened", [False, True])
+async def test_a_sender_dropped_after_the_receiver_was_closed_breaks_nothing(where: Where, how: How, *, opened: bool) -> None:
+    """Rules 9 and 13: the closing came first, so nobody misses anything, not even who has not had the turn to learn of it."""
+    channel = Channel[int]()
+    receiver = channel.receiver
+    kept: list[object] = [await channel.sender.__aenter__() if opened else channel.sender]
+    del channel
+    asks = [asyncio.create_task(anext(receiver)) for _ in range(2)]
+    await turns()
+    await receiver.aclose()
+    where(lambda: how(kept))
+    asks.append(asyncio.create_task(anext(receiver)))
+    for ask in asks:
+        with pytest.raises(StopAsyncIteration):
+            await done(ask)
+
+
 async def test_a_sender_dropped_after_a_failure_keeps_its_reason() -> None:
     """Rule 13: a block that failed stays failed from its error."""
     channel = Channel[int]()

@@ -363,7 +363,7 @@ async def test_an_itemizer_is_refused_after_its_block(buffer: int) -> None:
     state = repr(channel)
     for _ in range(3):
         with pytest.raises(SenderClosed):
-            await itemize(2)
+            await done(asyncio.create_task(itemize(2)))
     assert repr(channel) == state
     assert await rest(channel.receiver) == [1]
     await done(child)
@@ -620,6 +620,26 @@ async def test_who_waited_when_the_stream_failed_learns_of_it_also_after_a_closi
     with pytest.raises(StopAsyncIteration):
         await done(later)
     await over(channel.receiver)
+
+
+@every_buffer
+async def test_who_waited_when_the_stream_failed_learns_of_it_also_when_both_sides_are_gone(buffer: int) -> None:
+    """Rules 7, 9 and 13: nor when the receiver is closed and the sender dropped before they have their turn."""
+    channel = Channel[int](buffer=buffer)
+    receiver = channel.receiver
+    error = Broken()
+    asks = [asyncio.create_task(anext(receiver)) for _ in range(2)]
+    await turns()
+    with pytest.raises(Broken):
+        await write(channel.sender, 0, error)
+    error.__traceback__ = None  # refers to the sender
+    await receiver.aclose()
+    del channel
+    for ask in asks:
+        with pytest.raises(SenderFailed) as caught:
+            await done(ask)
+        assert caught.value.__cause__ is error
+    await over(receiver)
 
 
 @every_buffer

@@ -54,12 +54,19 @@ def by_hand(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError
 
 
+def in_new_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    async def run() -> T:
+        return await done(asyncio.create_task(coroutine))
+
+    return asyncio.run(run())
+
+
 def in_thread_without_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     return in_thread(lambda: by_hand(coroutine))
 
 
 def in_thread_with_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    return in_thread(lambda: asyncio.run(coroutine))
+    return in_thread(lambda: in_new_loop(coroutine))
 
 
 def here(call: Callable[[], T]) -> T:
@@ -219,7 +226,7 @@ def test_a_channel_that_never_waited_has_no_loop() -> None:
                 await itemize(item)
 
     asyncio.run(write())
-    runs: list[Run] = [asyncio.run, by_hand, in_thread_with_loop, in_thread_without_loop]
+    runs: list[Run] = [in_new_loop, by_hand, in_thread_with_loop, in_thread_without_loop]
     assert [run(anext(channel.receiver)) for run in runs] == [0, 1, 2, 3]
     with pytest.raises(StopAsyncIteration):
         by_hand(anext(channel.receiver))
@@ -232,9 +239,9 @@ def test_a_channel_keeps_to_its_loop_when_that_is_closed(buffer: int) -> None:
     channel = Channel[int](buffer=buffer)
     asyncio.run(settle(channel))
     state = repr(channel)
-    refused(asyncio.run, anext(channel.receiver))
-    refused(asyncio.run, channel.sender.__aenter__())
-    refused(asyncio.run, channel.receiver.aclose())
+    refused(in_new_loop, anext(channel.receiver))
+    refused(in_new_loop, channel.sender.__aenter__())
+    refused(in_new_loop, channel.receiver.aclose())
     refused(by_hand, anext(channel.receiver))
     assert repr(channel) == state
 
