@@ -1,4 +1,4 @@
-"""``python tests/distributions.py FILE...`` checks the built distributions: the wheel holds the package only, the sdist the tests too."""
+"""``python tests/distributions.py FILE...`` checks what was built: the wheel holds the package only, the sdist the tests too."""
 
 from __future__ import annotations
 

@@ -12,13 +12,23 @@ import sys
 from collections.abc import Callable
 from typing import TypeAlias
 
+from typing_extensions import override
+
 __all__ = ["LOOPS", "LoopFactory", "turns"]
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
 
+class DebugLoop(asyncio.SelectorEventLoop):
+    """Stays in debug mode, also when a runner that was told nothing about it turns it off."""
+
+    @override
+    def set_debug(self, enabled: bool) -> None:
+        super().set_debug(True)
+
+
 def debug_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+    loop = DebugLoop()
     loop.set_debug(True)
     return loop
 

@@ -287,6 +287,12 @@ class Stage:
         self.reports: list[dict[str, object]] = []
 
     async def perform(self) -> None:
+        try:
+            await self.perform_all()
+        finally:
+            self.abandoned = True  # so that the stubborn can be cancelled, when the loop is closed after a failure
+
+    async def perform_all(self) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.reports.append(context))
         if self.schedule.sinks_first:
             self.start_sinks()
@@ -303,7 +309,6 @@ class Stage:
         self.start_sink(Sink())
         await self.rest()
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        self.abandoned = True
         assert not left, f"{len(left)} tasks wait for ever: {self.channel!r}"
         for task in (self.block, *self.sources, *self.sinks):
             if task is not None and not task.cancelled():

@@ -763,11 +763,24 @@ async def test_a_cancelled_producer_is_told_of_when_the_body_caught_the_report_o
             await turns()
             raise BodyError
     assert [type(each) for each in raised.value.exceptions] == [BodyError, SenderFailed]
-    # Left early, it has nothing to tell.
-    async with Channel[int]().fed_by(cancel_itself) as rows:
-        assert await anext(rows) == 1
+
+
+async def test_a_cancelled_producer_has_nothing_to_tell_when_the_receiver_was_closed_before() -> None:
+    """Rules 9 and 17: nobody misses the rest."""
+    log: list[str] = []
+
+    async def cancel_itself_when_closed(itemize: Itemizer[int]) -> None:
+        try:
+            await count(itemize, 10)
+        except ReceiverClosed:
+            log.append("closed")
+            raise asyncio.CancelledError from None
+
+    async with Channel[int]().fed_by(cancel_itself_when_closed) as rows:
+        assert await anext(rows) == 0
         await rows.aclose()
         await turns()
+        assert log == ["closed"]
 
 
 async def test_a_timeout_around_the_block_ends_it() -> None:

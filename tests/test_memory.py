@@ -157,6 +157,18 @@ async def test_a_dropped_receiver_keeps_no_item(buffer: int) -> None:
             child.result()
 
 
+@buffered
+async def test_a_receiver_dropped_before_anybody_waited_keeps_no_item(buffer: int) -> None:
+    """Rule 22, with rule 13: no event loop has to be told."""
+    maker, channel = Maker(), Channel[Thing](buffer=buffer)
+    async with channel.sender as itemize:
+        for _ in range(buffer):
+            await maker.send(itemize)
+        assert maker.alive == buffer
+        del channel
+        assert maker.alive == 0
+
+
 @every_buffer
 @pytest.mark.parametrize("error", [None, Broken])
 async def test_a_finished_channel_keeps_no_item(buffer: int, error: type[Exception] | None) -> None:

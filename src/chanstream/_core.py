@@ -266,12 +266,8 @@ class Core(Generic[T]):
 
     def drop_sender(self) -> None:
         """Nothing refers to the sender any more, so nothing of the sending side runs."""
-        if self.receiving is not RECEIVING:
-            self.sending = Sending.FINISHED
-        elif self.sending is UNOPENED:
-            self.sending = Sending.NEVER_OPENED
-        elif self.sending is OPEN:
-            self.sending = Sending.ABANDONED
+        if not self.over:
+            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED
 
     def stop_receiving(self) -> None:
         self.receiving = Receiving.CLOSED

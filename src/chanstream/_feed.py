@@ -90,7 +90,7 @@ class Feed(Pinned, Generic[T]):
         # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
         failed = not (exc is None or isinstance(exc, asyncio.CancelledError | GeneratorExit) or errors.is_report(exc, met))
         surface(exc, exc if failed else None, error)
-        if interruption is not None and exc is None:
+        if interruption is not None and not failed:
             raise interruption
 
 
