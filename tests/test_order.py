@@ -342,17 +342,21 @@ async def test_all_items_can_be_taken_before_a_waiting_sender_has_its_turn(buffe
 
 
 @buffered
-async def test_several_free_places_release_several_senders(buffer: int) -> None:
-    """Rule 3: places that become free in one step are filled by as many senders, without a further ask."""
+@pytest.mark.parametrize("more", [0, 1])
+async def test_several_free_places_release_several_senders(buffer: int, more: int) -> None:
+    """Rule 3: places that become free in one step are filled by as many senders, without a further ask.
+
+    With one more than the buffer holds, an item is taken whose sender still waits, and that sender does not need its place.
+    """
     channel = Channel[int](buffer=buffer)
+    size = 3 * buffer + 1
     async with channel.sender as itemize:
-        tasks = [asyncio.create_task(itemize(item)) for item in range(3 * buffer)]
+        tasks = [asyncio.create_task(itemize(item)) for item in range(size)]
         await turns()
-        for item in range(buffer):
-            assert await anext(channel.receiver) == item
+        assert [await anext(channel.receiver) for _ in range(buffer + more)] == list(range(buffer + more))
         await turns()
-        assert [task.done() for task in tasks] == [True] * 2 * buffer + [False] * buffer
-    assert await rest(channel.receiver) == list(range(buffer, 3 * buffer))
+        assert [task.done() for task in tasks] == [item < 2 * buffer + more for item in range(size)]
+    assert await rest(channel.receiver) == list(range(buffer + more, size))
     for task in tasks:
         await done(task)
 

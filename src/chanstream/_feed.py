@@ -68,6 +68,8 @@ class Feed(Pinned, Generic[T]):
         traceback: TracebackType | None,
         /,
     ) -> None:
+        # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
+        stopped = isinstance(exc, asyncio.CancelledError | GeneratorExit)
         task, met = self._task, self._core.error
         cut_short = task.done() and task.cancelled()  # and not by this block
         await self._receiver.aclose()
@@ -83,12 +85,11 @@ class Feed(Pinned, Generic[T]):
         del self._task
         if not task.cancelled():
             error = met = task.exception()
-        elif cut_short and met is not None:
-            error = errors.sender_failed(repr(self._core), met)
+        elif cut_short and met is not None and not stopped:
+            error = errors.sender_failed(repr(self._core), met)  # else nobody would learn that the stream is not complete
         else:
             error = None
-        # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
-        failed = not (exc is None or isinstance(exc, asyncio.CancelledError | GeneratorExit) or errors.is_report(exc, met))
+        failed = not (exc is None or stopped or errors.is_report(exc, met))
         surface(exc, exc if failed else None, error)
         if interruption is not None and not failed:
             raise interruption

@@ -46,7 +46,8 @@ def stream(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> AsyncG
 
     The hazards of async generators remain, since it is one. A timeout, a task group or another context that is held open across
     ``await itemize(item)`` also covers what the consumer does before it comes back, and may cancel it there (PEP 789). A loop that
-    is left early leaves `func` suspended until ``aclose``: use ``contextlib.aclosing``. `Channel.fed_by` has neither.
+    is left early leaves `func` suspended until ``aclose``: use ``contextlib.aclosing``. An unfinished one that the collector finds
+    in a cycle with `func` itself can't await in its cleanup. `Channel.fed_by` has none of these.
     """
     check_producer(func)
     return drive(func, *args, **kwargs)
