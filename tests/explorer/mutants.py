@@ -1,0 +1,402 @@
+"""The library broken on purpose, one mistake at a time. The explorer has to find each.
+
+A mutant is the text of a few lines and what stands there instead. It is applied to a copy of the source, and a process of its own
+explores that copy. A text that is not in the source is an error: the mutant has to follow the code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import chanstream
+
+__all__ = ["MUTANTS", "Mutant", "find", "hunt"]
+
+SOURCE: Final = Path(chanstream.__file__).parent
+PROJECT: Final = Path(__file__).parents[2]
+
+BUDGET: Final = 50_000
+"""Schedules for one mutant: the part of a run in continuous integration that is left to chance."""
+
+PATIENCE: Final = 180
+"""Seconds for one mutant."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """In a module, `old` becomes `new`. It stands there once."""
+
+    module: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    changes: tuple[Change, ...]
+
+
+def core(name: str, old: str, new: str) -> Mutant:
+    return Mutant(name, (Change("_core.py", old, new),))
+
+
+MUTANTS: Final = (
+    # Wake-ups.
+    core(
+        "a cancelled ask wakes nobody in its place",
+        "        self.asks.leave(ask)\n        self._wake_ask()\n",
+        "        self.asks.leave(ask)\n",
+    ),
+    core(
+        "who takes an item wakes nobody for the next",
+        "                self._release()\n                self._wake_ask()\n",
+        "                self._release()\n",
+    ),
+    core(
+        "an accepted item wakes nobody",
+        "        if ask is not None and len(items) == 1:  # otherwise it is awake\n            ask.wake()\n",
+        "",
+    ),
+    core(
+        "an offer wakes nobody",
+        "        self.offers.join(offer)\n        ask = self.asks.first\n        if ask is not None:\n            ask.wake()\n",
+        "        self.offers.join(offer)\n",
+    ),
+    core(
+        "who finds room wakes nobody for the rest of it",
+        "        del offer.item\n        self.offers.leave(offer)\n        self._wake_offer()\n        return True\n",
+        "        del offer.item\n        self.offers.leave(offer)\n        return True\n",
+    ),
+    core(
+        "a slot is not given on after a withdrawal",
+        "            del offer.item\n            self._wake_offer()\n\n",
+        "            del offer.item\n\n",
+    ),
+    core(
+        "room in the buffer wakes nobody",
+        "            if offer is not None and len(items) == self.buffer:  # otherwise it is awake\n                offer.wake()\n",
+        "",
+    ),
+    core("the end wakes no ask", "            for ask in self.asks:\n                ask.wake()\n", "            pass\n"),
+    core(
+        "a close wakes no waiting offer",
+        "                del offer.item\n                offer.wake()\n",
+        "                del offer.item\n",
+    ),
+    core("a close wakes no held itemizer", "            if held is not None:\n                held.wake()\n", ""),
+    # Delivery.
+    Mutant(
+        "an item is handed over at the wake-up",
+        (
+            Change(
+                "_core.py",
+                "        if ask is not None and len(items) == 1:  # otherwise it is awake\n            ask.wake()\n",
+                "        if ask is not None and len(items) == 1:\n"
+                "            ask.item = items.popleft()\n"
+                "            ask.done = True\n"
+                "            self.asks.leave(ask)\n"
+                "            ask.wake()\n",
+            ),
+            Change(
+                "_core.py",
+                "        items, offer, asks = self.items, self.offers.first, self.asks\n",
+                "        items, offer, asks = self.items, self.offers.first, self.asks\n"
+                "        if ask is not None and ask.done:\n"
+                "            ask.done = False\n"
+                "            return ask.item\n",
+            ),
+            Change(
+                "_core.py",
+                '        """Leave the line without an item."""\n',
+                '        """Leave the line without an item."""\n        if ask.done:\n            return\n',
+            ),
+        ),
+    ),
+    core(
+        "a cancelled itemize withdraws nothing",
+        "            self.offers.leave(offer)\n            del offer.item\n            self._wake_offer()\n\n",
+        "            pass\n\n",
+    ),
+    core(
+        "an itemizer is released when its item is taken",
+        "                self.held = offer\n",
+        "                offer.done = True\n                offer.wake()\n",
+    ),
+    core(
+        "an ask does not release the itemizer of the last item",
+        "        self.asks.join(ask)\n        if self.held is not None:\n            self._release()\n",
+        "        self.asks.join(ask)\n",
+    ),
+    core(
+        "an ask that finds an item does not release the itemizer of the last one",
+        "            if self.held is not None:\n                self._release()\n            if items is None:\n",
+        "            if items is None:\n",
+    ),
+    core(
+        "an ask that waits already releases nobody",
+        "                self._release()\n                self._wake_ask()\n",
+        "                self._wake_ask()\n",
+    ),
+    core(
+        "the end does not release the itemizer of the last item",
+        "        self._release()\n        if ask is not None:\n            self.leave(ask)\n        return ending\n",
+        "        if ask is not None:\n            self.leave(ask)\n        return ending\n",
+    ),
+    core(
+        "an item taken from its itemizer does not release it, buffered",
+        "                offer.done = True\n                offer.wake()\n                self._wake_offer()\n",
+        "                self._wake_offer()\n",
+    ),
+    core(
+        "the buffer takes one too many",
+        "        if items is None or len(items) >= self.buffer or self.offers.first is not None:\n",
+        "        if items is None or len(items) > self.buffer or self.offers.first is not None:\n",
+    ),
+    core(
+        "a new item passes those that wait",
+        "        if items is None or len(items) >= self.buffer or self.offers.first is not None:\n",
+        "        if items is None or len(items) >= self.buffer:\n",
+    ),
+    # Order of service.
+    Mutant(
+        "a line is joined at the front",
+        (
+            Change(
+                "_line.py",
+                "            self._others[ticket] = None\n",
+                "            self._others[self.first] = None\n"
+                "            self._others.move_to_end(self.first, last=False)\n"
+                "            self.first = ticket\n",
+            ),
+        ),
+    ),
+    core(
+        "a new ask passes those that wait",
+        "        if asks.first is not ask:\n",
+        "        if ask is not None and asks.first is not ask:\n",
+    ),
+    core("asks are served in any order", "        if asks.first is not ask:\n            return WAIT\n", ""),
+    Mutant(
+        "a cancelled ask stays in line",
+        (Change("receiver.py", "                core.leave(ask)\n                raise\n", "                raise\n"),),
+    ),
+    # Endings.
+    core(
+        "the end comes before what was sent",
+        "        if not items and offer is None:\n",
+        "        if self.over or (not items and offer is None):\n",
+    ),
+    core(
+        "an error of the block looks like its end",
+        "            self.error = error\n            self.sending = Sending.FAILED\n",
+        "            self.sending = Sending.FINISHED\n",
+    ),
+    core(
+        "only the first ask learns of the failure",
+        "            ending = errors.sender_failed(repr(self), self.error)\n",
+        "            ending = errors.sender_failed(repr(self), self.error)\n            self.sending = Sending.FINISHED\n",
+    ),
+    core(
+        "an itemizer works after its block",
+        "        if self.sending is not OPEN or self.receiving is not RECEIVING:\n            raise self.refusal()\n"
+        "        self.offers.join",
+        "        if self.receiving is not RECEIVING:\n            raise self.refusal()\n        self.offers.join",
+    ),
+    core(
+        "a sender is opened twice",
+        "        if self.sending is not UNOPENED:\n            raise errors.opened_twice(repr(self))\n",
+        "",
+    ),
+    core(
+        "a close keeps what was sent",
+        "            if self.items:\n                self.items.clear()\n            # First",
+        "            # First",
+    ),
+    core(
+        "itemize goes on after a close",
+        "        if self.receiving is not RECEIVING:\n            raise errors.receiver_closed(repr(self), self)\n"
+        "        if offer.done:\n",
+        "        if offer.done or self.receiving is not RECEIVING:\n",
+    ),
+    core(
+        "a block does not end quietly",
+        "        return error is not None and errors.is_closing(error, self)\n",
+        "        return False\n",
+    ),
+    Mutant(
+        "a foreign ReceiverClosed is swallowed",
+        (
+            Change(
+                "errors.py",
+                "    return isinstance(error, ReceiverClosed) and error._source is source\n",
+                "    return isinstance(error, ReceiverClosed)\n",
+            ),
+        ),
+    ),
+    # Dropped ends.
+    Mutant(
+        "a dropped receiver tells nobody",
+        (
+            Change(
+                "receiver.py",
+                "        self._core.drop_receiver()\n        self._home.tell(self._core.settle)\n",
+                "        self._core.drop_receiver()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a dropped sender tells nobody",
+        (
+            Change(
+                "sender.py",
+                "        self._core.drop_sender()\n        self._home.tell(self._core.settle)\n",
+                "        self._core.drop_sender()\n",
+            ),
+        ),
+    ),
+    core(
+        "an abandoned block goes unnoticed",
+        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
+        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else OPEN\n",
+    ),
+    core(
+        "an abandoned block looks like an end",
+        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
+        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.FINISHED\n",
+    ),
+    core(
+        "a sender that nobody opened goes unnoticed",
+        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
+        "            self.sending = UNOPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
+    ),
+    core(
+        "a sender that is dropped after a close breaks the stream",
+        "        if not self.over:\n            self.sending = Sending.NEVER_OPENED",
+        "        if self.sending is UNOPENED or self.sending is OPEN:\n            self.sending = Sending.NEVER_OPENED",
+    ),
+    # Waiting.
+    Mutant(
+        "a future is told twice",
+        (Change("_waiting.py", "        if future is not None and not future.done():", "        if future is not None:"),),
+    ),
+    Mutant(
+        "a wake-up during the first turn is lost",
+        (
+            Change(
+                "_waiting.py",
+                "        if not self._awake:\n            self._future",
+                "        if not self._awake or pace.pause:\n            self._future",
+            ),
+        ),
+    ),
+    # fed_by and stream.
+    Mutant(
+        "fed_by does not wait for its task", (Change("_feed.py", "        while not task.done():\n", "        while False:\n"),)
+    ),
+    Mutant(
+        "fed_by does not cancel its task",
+        (
+            Change(
+                "_feed.py",
+                "        await self._receiver.aclose()\n        task.cancel()\n",
+                "        await self._receiver.aclose()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "fed_by forgets the error of its producer",
+        (
+            Change(
+                "_feed.py",
+                "            error = met = task.exception()\n",
+                "            met = task.exception()\n            error = None\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "fed_by surfaces an error twice",
+        (Change("_feed.py", "exc if failed else None", "exc"),),
+    ),
+    Mutant(
+        "fed_by does not notice a task that never started",
+        (Change("_feed.py", "        if task.cancelled():\n            # Perhaps", "        if False:\n            # Perhaps"),),
+    ),
+    Mutant(
+        "fed_by swallows a cancellation",
+        (Change("_feed.py", "                interruption = cancellation\n", ""),),
+    ),
+    Mutant("a stream repeats itself", (Change("stream.py", "items.pop()", "items[0]"),)),
+)
+
+
+class MissingTextError(Exception):
+    """A mutant doesn't fit the source any more."""
+
+
+def apply(mutant: Mutant, directory: Path) -> None:
+    """Copy the source into `directory`, and break it."""
+    package = directory / "chanstream"
+    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for change in mutant.changes:
+        module = package / change.module
+        text = module.read_text()
+        if text.count(change.old) != 1:
+            message = f"{mutant.name!r}: {text.count(change.old)} times in {change.module}:\n{change.old}"
+            raise MissingTextError(message)
+        module.write_text(text.replace(change.old, change.new))
+
+
+def explore(source: Path, *arguments: str) -> tuple[int, str]:
+    """The exit status and the last line of an explorer that runs on `source`. A mutant that hangs is found, too."""
+    # What is measured is the library, not a broken copy of it.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    environment = inherited | {"PYTHONPATH": f"{source}{os.pathsep}{PROJECT}", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.explorer", "--first", *arguments],
+            env=environment,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"it hangs, or is not found in {PATIENCE} seconds"
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return done.returncode, lines[-1] if lines else ""
+
+
+def find(mutant: Mutant, seed: int) -> tuple[bool, str]:
+    """Whether the explorer finds `mutant`, and what it says."""
+    with tempfile.TemporaryDirectory(prefix="mutant") as directory:
+        apply(mutant, Path(directory))
+        status, line = explore(Path(directory), "--chance", "--schedules", str(BUDGET), "--seed", str(seed))
+    return status == 1 and "is broken, after" in line, line
+
+
+def hunt(seed: int) -> int:
+    """Explore every mutant. The exit status says whether each was found."""
+    survivors: list[str] = []
+    found, line = find(Mutant("nothing is broken", ()), seed)
+    if found:
+        print(f"The library itself breaks a promise: {line}")
+        return 1
+    for mutant in MUTANTS:
+        began = time.monotonic()
+        found, line = find(mutant, seed)
+        if not found:
+            survivors.append(mutant.name)
+            line = f"SURVIVES: {line}"
+        print(f"{mutant.name:72}{time.monotonic() - began:5.1f} s  {line}", flush=True)
+    print(f"\n{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} mutants were found")
+    return bool(survivors)
