@@ -280,7 +280,7 @@ class Core(Generic[T]):
             self.items.clear()  # in one step, so it may come in the middle of `put`
 
     def settle(self) -> None:
-        """Draw the consequences of the phases. May be called at any time, and again."""
+        """Draw the consequences of a phase that ends the stream. May be called again."""
         if self.receiving is not RECEIVING:
             if self.asks.first is None:
                 self.error = None
@@ -294,9 +294,8 @@ class Core(Generic[T]):
                 offer.wake()
             if held is not None:
                 held.wake()
-        if self.over:
-            for ask in self.asks:
-                ask.wake()
+        for ask in self.asks:
+            ask.wake()
 
     def _release(self) -> None:
         """Let the itemizer of the last item return."""

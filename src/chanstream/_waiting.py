@@ -42,11 +42,10 @@ class Home:
         Whoever waits has to look at the phases again after this. A finalizer sets a phase first and reads the loop second, so one
         of the two sees what the other did, in whatever threads they run.
         """
-        if self.loop is None:
-            try:
-                self.loop = get_running_loop()
-            except RuntimeError:
-                raise errors.no_loop(repr(channel)) from None
+        try:
+            self.loop = get_running_loop()
+        except RuntimeError:
+            raise errors.no_loop(repr(channel)) from None
 
     def is_elsewhere(self) -> bool:
         """Whether this is another loop or thread. While nobody has ever waited, there is no loop to be away from."""

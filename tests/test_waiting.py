@@ -1,0 +1,52 @@
+"""A wake-up may come in vain. The public surface gives none that does, so these tests wake the tickets themselves."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chanstream import Channel
+from chanstream._line import Ticket
+from chanstream._waiting import Waiter
+from tests.loops import turns
+
+
+async def stays_parked(task: asyncio.Task[None], ticket: Ticket[int] | None) -> None:
+    assert isinstance(ticket, Waiter)
+    for _ in range(3):
+        ticket.wake()
+        await turns()
+        assert not task.done()
+        assert ticket._future is not None  # and does not look again at every turn
+        assert not ticket._future.done()
+
+
+async def test_an_itemizer_that_is_woken_in_vain_waits_on() -> None:
+    """Rules 2 and 16."""
+    channel = Channel[int]()
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            await itemize(1)
+
+    task = asyncio.create_task(write())
+    await turns()
+    await stays_parked(task, channel._core.offers.first)
+    assert [item async for item in channel.receiver] == [1]
+    await task
+
+
+async def test_an_ask_that_is_woken_in_vain_waits_on() -> None:
+    """Rules 14 and 16."""
+    channel = Channel[int]()
+    taken: list[int] = []
+
+    async def read() -> None:
+        taken.extend([item async for item in channel.receiver])
+
+    task = asyncio.create_task(read())
+    await turns()
+    await stays_parked(task, channel._core.asks.first)
+    async with channel.sender as itemize:
+        await itemize(1)
+    await task
+    assert taken == [1]
