@@ -14,8 +14,9 @@ from typing import Final
 
 from tests.explorer.explore import Run, chance, from_seed, quiet_collector, random_run, replay, search, shrink
 from tests.explorer.mutants import hunt
-from tests.explorer.peers import compare
+from tests.explorer.peers import compare, peers
 from tests.explorer.programs import Program, draw_program, large_programs, small_programs
+from tests.explorer.stage import CHANSTREAM
 
 SCHEDULES: Final = 100_000
 ORDERS: Final = 30_000
@@ -106,6 +107,7 @@ def main() -> int:
     parser.add_argument("--chance", action="store_true", help="only the search by chance")
     parser.add_argument("--first", action="store_true", help="stop at the first violation, and don't shrink it")
     parser.add_argument("--replay", metavar="SEED", help="run one schedule, as a report names it")
+    parser.add_argument("--library", default=CHANSTREAM.name, help="run it on this one of the other libraries")
     parser.add_argument("--mutants", action="store_true", help="break the library on purpose; each break has to be found")
     parser.add_argument("--peers", action="store_true", help="run the programs on other libraries (needs anyio and sav.channels)")
     options = parser.parse_args()
@@ -115,7 +117,8 @@ def main() -> int:
     if options.peers:
         return compare(options.schedules, options.seed)
     if options.replay is not None:
-        run = replay(*from_seed(options.replay))
+        [library] = [peer.library for peer in peers() if peer.library.name == options.library]
+        run = replay(*from_seed(options.replay), library)
         print(run.report())
         return bool(run.violations)
     report = Report(first=options.first)

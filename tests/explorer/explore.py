@@ -47,15 +47,17 @@ class Run:
     choices: list[int]
     violations: list[Violation]
     log: list[str] = field(default_factory=list)
+    library: str = CHANSTREAM.name
 
     @property
     def seed(self) -> str:
-        """A line that `--replay` takes."""
+        """What `--replay` takes."""
         return f"{as_source(self.program)} | {' '.join(map(str, self.choices))}"
 
     def report(self) -> str:
+        on = "" if self.library == CHANSTREAM.name else f" --library {self.library}"
         lines = [f"VIOLATION of {each.rule}: {each.text}" for each in dict.fromkeys(self.violations)]
-        return "\n".join([*lines, *(f"    {line}" for line in self.log), f"  replay with: --replay {quote(self.seed)}"])
+        return "\n".join([*lines, *(f"    {line}" for line in self.log), f"  replay with: --replay {quote(self.seed)}{on}"])
 
 
 def as_source(value: object) -> str:
@@ -156,7 +158,7 @@ def quiet_collector() -> Iterator[Callable[[], None]]:
 def perform(program: Program, choose: Callable[[int, int], int], library: Library = CHANSTREAM, *, log: bool = False) -> Run:
     stage = Stage(program, library)
     stage.perform(choose)
-    run = Run(program, [], check(stage))
+    run = Run(program, [], check(stage), library=library.name)
     if log:
         run.log = [f"{wire.number}  {describe(mark)}" for wire in stage.wires for mark in wire.log]
         run.log += stage.trace

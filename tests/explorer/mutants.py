@@ -86,7 +86,7 @@ MUTANTS: Final = (
         "            if offer is not None and len(items) == self.buffer:  # otherwise it is awake\n                offer.wake()\n",
         "",
     ),
-    core("the end wakes no ask", "            for ask in self.asks:\n                ask.wake()\n", "            pass\n"),
+    core("the end wakes no ask", "        for ask in self.asks:\n            ask.wake()\n", ""),
     core(
         "a close wakes no waiting offer",
         "                del offer.item\n                offer.wake()\n",
@@ -333,6 +333,10 @@ MUTANTS: Final = (
     Mutant(
         "fed_by swallows a cancellation",
         (Change("_feed.py", "                interruption = cancellation\n", ""),),
+    ),
+    Mutant(
+        "fed_by replaces a cancellation",
+        (Change("_feed.py", "cut_short and met is not None and not stopped:", "cut_short and met is not None:"),),
     ),
     Mutant("a stream repeats itself", (Change("stream.py", "items.pop()", "items[0]"),)),
 )
