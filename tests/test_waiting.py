@@ -16,8 +16,8 @@ async def stays_parked(task: asyncio.Task[None], ticket: Ticket[int] | None) -> 
         ticket.wake()
         await turns()
         assert not task.done()
-        assert ticket._future is not None  # and does not look again at every turn
-        assert not ticket._future.done()
+        assert ticket.future is not None  # and does not look again at every turn
+        assert not ticket.future.done()
 
 
 async def test_an_itemizer_that_is_woken_in_vain_waits_on() -> None:

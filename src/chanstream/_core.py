@@ -79,8 +79,9 @@ END: Final = Verdict.END
 
 
 class Core(Generic[T]):
-    __slots__ = ("asks", "buffer", "error", "held", "items", "offers", "receiving", "sending")
+    __slots__ = ("asks", "buffer", "error", "held", "items", "offers", "origin", "receiving", "sending")
 
+    origin: str | None
     buffer: int
     sending: Sending
     receiving: Receiving
@@ -90,7 +91,8 @@ class Core(Generic[T]):
     asks: Line[T]
     held: Ticket[T] | None
 
-    def __init__(self, buffer: int) -> None:
+    def __init__(self, buffer: int, origin: str | None = None) -> None:
+        self.origin = origin
         self.buffer = buffer
         self.sending = UNOPENED
         self.receiving = RECEIVING
@@ -103,13 +105,14 @@ class Core(Generic[T]):
     @override
     def __repr__(self) -> str:
         mode = f"buffer={self.buffer}" if self.buffer else "lock-step"
+        made = f", made at {self.origin}" if self.origin else ""
         sending = self.sending.name.lower().replace("_", " ")
         receiving = self.receiving.name.lower()
         accepted = len(self.items or ()) + len(self.offers)
         itemizing = len(self.offers) + (self.held is not None)
         return (
             f"<Channel {mode}: sender {sending}, receiver {receiving}, {accepted} to be taken, "
-            f"{itemizing} waiting in itemize, {len(self.asks)} waiting for an item>"
+            f"{itemizing} waiting in itemize, {len(self.asks)} waiting for an item{made}>"
         )
 
     # The sending side.
@@ -134,17 +137,21 @@ class Core(Generic[T]):
         if self.sending is not OPEN or self.receiving is not RECEIVING:
             raise self.refusal()
         items.append(item)
-        ask = self.asks.first
-        if ask is not None and len(items) == 1:  # otherwise it is awake
-            ask.wake()
+        if len(items) == 1:  # otherwise the first ask is awake
+            ask = self.asks.first
+            if ask is not None:
+                ask.wake()
         return True
 
     def offer(self, offer: Ticket[T]) -> None:
         """Accept the item of `offer`, whose itemizer waits until it is `released`."""
         if self.sending is not OPEN or self.receiving is not RECEIVING:
             raise self.refusal()
-        self.offers.join(offer)
-        ask = self.asks.first
+        offers, ask = self.offers, self.asks.first
+        if offers.first is None:
+            offers.first = offer
+        else:
+            offers.join(offer)
         if ask is not None:
             ask.wake()
 
@@ -179,42 +186,61 @@ class Core(Generic[T]):
 
     # The receiving side.
 
-    def ask(self, ask: Ticket[T]) -> None:
-        """Stand in line. That a further item is asked for releases the itemizer of the last one."""
-        self.asks.join(ask)
-        if self.held is not None:
-            self._release()
-
     def take(self, ask: Ticket[T] | None) -> T | Literal[Verdict.WAIT, Verdict.END]:
         """The next item, for `ask` or, with None, for somebody who stands in no line. With an item, `ask` has left the line."""
-        items, offer, asks = self.items, self.offers.first, self.asks
-        if not items and offer is None:
-            return END if self.over else WAIT
-        if asks.first is not ask:
-            return WAIT
+        items, asks = self.items, self.asks
         if items:
-            if offer is not None and len(items) == self.buffer:  # otherwise it is awake
-                offer.wake()
+            if asks.first is not ask:
+                return WAIT
+            if len(items) == self.buffer:  # otherwise the first offer is awake
+                offer = self.offers.first
+                if offer is not None:
+                    offer.wake()
             item = items.popleft()
         else:
-            assert offer is not None
-            item = offer.item
-            del offer.item
-            self.offers.leave(offer)
-            if self.held is not None:
-                self._release()
-            if items is None:
-                self.held = offer
-            else:
-                offer.done = True
-                offer.wake()
-                self._wake_offer()
+            offer = self.offers.first
+            if offer is None:
+                # That the stream flows is the case to be fast in: `over` has no call then.
+                return WAIT if (self.sending is OPEN and self.receiving is RECEIVING) or not self.over else END
+            if asks.first is not ask:
+                return WAIT
+            item = self._take_from(offer)
         if ask is not None:
-            asks.leave(ask)
-            if asks.first is not None:
+            if asks.others:
+                asks.leave(ask)
                 self._release()
                 self._wake_ask()
+            else:
+                asks.first = None
         return item
+
+    def _take_from(self, offer: Ticket[T]) -> T:
+        """The item of the first offer, whose itemizer may return now, or in lock-step when a further item is asked for."""
+        item, offers = offer.item, self.offers
+        del offer.item
+        if offers.others:
+            offers.leave(offer)
+        else:
+            offers.first = None
+        if self.held is not None:
+            self._release()
+        if self.items is None:
+            self.held = offer
+        else:
+            offer.done = True
+            offer.wake()
+            self._wake_offer()
+        return item
+
+    def ask(self, ask: Ticket[T]) -> None:
+        """Stand in line. That a further item is asked for releases the itemizer of the last one."""
+        asks = self.asks
+        if asks.first is None:
+            asks.first = ask
+        else:
+            asks.join(ask)
+        if self.held is not None:
+            self._release()
 
     def leave(self, ask: Ticket[T]) -> None:
         """Leave the line without an item."""
@@ -249,12 +275,18 @@ class Core(Generic[T]):
     @property
     def over(self) -> bool:
         """Whether no item will be accepted any more."""
-        return (self.sending is not OPEN and self.sending is not UNOPENED) or self.receiving is not RECEIVING
+        sending = self.sending
+        return (sending is not OPEN and sending is not UNOPENED) or self.receiving is not RECEIVING
 
     @property
     def broken(self) -> bool:
         """Whether the stream ended otherwise than by the end of its block, before anybody closed the receiver."""
         return self.sending is Sending.FAILED or self.sending is Sending.NEVER_OPENED or self.sending is Sending.ABANDONED
+
+    def break_off(self, error: BaseException) -> None:
+        """The block was left by `error` where nothing may be drawn from it yet."""
+        if self.sending is OPEN:
+            self.stop_sending(error)
 
     def stop_sending(self, error: BaseException | None) -> None:
         """The block was left. How does not matter to a receiver that is closed."""
@@ -279,6 +311,10 @@ class Core(Generic[T]):
         if self.items:
             self.items.clear()  # in one step, so it may come in the middle of `put`
 
+    def strands(self) -> bool:
+        """Whether somebody waits in itemize whom nobody has told that there is nothing to wait for."""
+        return self.receiving is RECEIVING and (self.held is not None or self.offers.first is not None)
+
     def settle(self) -> None:
         """Draw the consequences of a phase that ends the stream. May be called again."""
         if self.receiving is not RECEIVING:
@@ -287,15 +323,17 @@ class Core(Generic[T]):
             if self.items:
                 self.items.clear()
             # First out of reach, then dropped: dropping an item may run code of the user's.
-            offers, self.offers = self.offers, Line()
             held, self.held = self.held, None
-            for offer in offers:
-                del offer.item
-                offer.wake()
+            if self.offers.first is not None:
+                offers, self.offers = self.offers, Line()
+                for offer in offers:
+                    del offer.item
+                    offer.wake()
             if held is not None:
                 held.wake()
-        for ask in self.asks:
-            ask.wake()
+        if self.asks.first is not None:
+            for ask in self.asks:
+                ask.wake()
 
     def _release(self) -> None:
         """Let the itemizer of the last item return."""

@@ -9,6 +9,7 @@ from typing_extensions import override
 from . import errors
 from ._core import Core
 from ._feed import Feed
+from ._origin import origin
 from ._pinned import Pinned
 from ._producer import Producer, Production, check_producer, produce
 from ._waiting import Home
@@ -42,7 +43,7 @@ class Channel(Pinned, Generic[T]):
 
     def __init__(self, *, buffer: int = 0) -> None:
         home = Home()
-        self._core = Core(checked(buffer))
+        self._core = Core(checked(buffer), origin())
         self._sender = Sender(self._core, home)
         self._receiver = Receiver(self._core, home)
 

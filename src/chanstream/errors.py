@@ -106,6 +106,13 @@ def used_after_block(channel: str) -> SenderClosed:
     )
 
 
+def stranded(channel: str) -> str:
+    return (
+        f"the receiver of {channel} was dropped and not closed, while somebody waits in itemize: read it to its end, or close it "
+        "with `async with channel.receiver`"
+    )
+
+
 def foreign_loop(channel: str) -> RuntimeError:
     return RuntimeError(
         f"{channel} belongs to the event loop in which it first had to wait, and that one doesn't run here: reach it from another "

@@ -6,13 +6,14 @@ from asyncio import _get_running_loop
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self, TypeVar, final
+from warnings import warn
 
 from typing_extensions import override
 
 from . import errors
 from ._core import END, WAIT, Core
 from ._pinned import Pinned
-from ._waiting import Home, Pace, Waiter
+from ._waiting import Home, Pace, Waiter, next_wake
 
 __all__ = ["Receiver"]
 
@@ -31,13 +32,13 @@ class Receiver(Pinned, AsyncIterator[T_co]):
 
     _core: Core[T_co]
     _home: Home
-    _pace: Pace
+    _pace: Pace | None
     _spare: Waiter[T_co] | None
 
     def __init__(self, core: Core[T_co], home: Home, /) -> None:
         self._core = core
         self._home = home
-        self._pace = Pace()
+        self._pace = None
         self._spare = None  # the ticket of the last wait, kept for the next one
 
     @override
@@ -76,13 +77,15 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         if item is WAIT:
             ask = self._spare
             if ask is None:
+                if self._pace is None:
+                    self._pace = Pace("waiting for an item of", core)
                 ask = Waiter(self._pace)
             else:
                 self._spare = None
             core.ask(ask)
             try:
                 while item is WAIT:
-                    await ask
+                    await next_wake(ask)
                     item = core.take(ask)
             except BaseException:
                 # Cancelled. Nothing was taken, since an item leaves the channel only in `take`. If this ask had been woken, the
@@ -126,5 +129,10 @@ class Receiver(Pinned, AsyncIterator[T_co]):
 
     def __del__(self) -> None:
         # In any thread, in the middle of anything.
-        self._core.drop_receiver()
-        self._home.tell(self._core.settle)
+        core = self._core
+        complaint = errors.stranded(repr(core)) if core.origin is not None and core.strands() else None
+        core.drop_receiver()
+        self._home.tell(core.settle)
+        if complaint is not None:
+            # Last, for a warning may be turned into an error.
+            warn(complaint, ResourceWarning, stacklevel=1, source=self)

@@ -11,7 +11,7 @@ from typing_extensions import override
 from . import errors
 from ._core import Core
 from ._pinned import Pinned
-from ._waiting import Home, Pace, Waiter
+from ._waiting import Home, Pace, Waiter, next_wake
 from .protocols import Itemizer
 
 __all__ = ["Sender"]
@@ -34,13 +34,13 @@ class Sender(Pinned, Generic[T_contra]):
 
     _core: Core[T_contra]
     _home: Home
-    _pace: Pace
+    _pace: Pace | None
     _spare: Waiter[T_contra] | None
 
     def __init__(self, core: Core[T_contra], home: Home, /) -> None:
         self._core = core
         self._home = home
-        self._pace = Pace()
+        self._pace = None
         self._spare = None  # the ticket of the last wait, kept for the next one
 
     @override
@@ -63,7 +63,7 @@ class Sender(Pinned, Generic[T_contra]):
         if exc is not None and home.is_elsewhere():
             # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. What closes it must leave
             # the block unchanged, so this is what dropping the sender would be.
-            core.stop_sending(exc)
+            core.break_off(exc)
             home.tell(core.settle)
             return False
         home.check(core)
@@ -80,6 +80,8 @@ class Sender(Pinned, Generic[T_contra]):
             home.settle_in(core)
         offer = self._spare
         if offer is None:
+            if self._pace is None:
+                self._pace = Pace("waiting in itemize of", core)
             offer = Waiter(self._pace)
         else:
             self._spare = None
@@ -88,9 +90,9 @@ class Sender(Pinned, Generic[T_contra]):
         del item  # the consumer decides how long it lives
         core.offer(offer)
         try:
-            await offer
+            await next_wake(offer)
             while not core.released(offer):
-                await offer
+                await next_wake(offer)
         except BaseException:
             # Cancelled, or the receiver closed. Either way this task no longer stands behind the item: if it is still in the
             # channel, it goes, and if it was the first in line, the next one is woken in its place.

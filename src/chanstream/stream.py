@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from inspect import CORO_CLOSED, getcoroutinestate
+from types import coroutine
 from typing import Generic, ParamSpec, TypeVar
 
 from . import errors
@@ -64,7 +65,7 @@ async def drive(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> A
                 if signal is handover:
                     yield items.pop()
                 else:
-                    await Passing(signal)
+                    await passed_on(signal)
             except BaseException as error:
                 thrown = error
             else:
@@ -107,35 +108,30 @@ class Handover(Generic[T]):
     async def itemize(self, item: T, /) -> None:
         self.items.append(item)
         del item  # the consumer decides how long it lives
-        await self
+        await handed_over(self)
 
-    def __await__(self) -> Generator[object, None, None]:
+
+@coroutine
+def handed_over(handover: Handover[T]) -> Generator[object, None, None]:
+    """Signal that an item is there, and wait until the consumer comes back."""
+    try:
+        yield handover
+    except BaseException as error:
+        # The driver throws nothing in here, so the signal went to somebody else. A task answers it with a RuntimeError.
+        handover.items.clear()
+        if isinstance(error, RuntimeError):
+            raise errors.foreign_itemizer() from None
+        raise
+    thrown = handover.thrown
+    if thrown is not None:
+        handover.thrown = None
         try:
-            yield self
-        except BaseException as error:
-            # The driver throws nothing in here, so the signal went to somebody else. A task answers it with a RuntimeError.
-            self.items.clear()
-            if isinstance(error, RuntimeError):
-                raise errors.foreign_itemizer() from None
-            raise
-        thrown = self.thrown
-        if thrown is not None:
-            self.thrown = None
-            try:
-                raise thrown
-            finally:
-                del thrown
+            raise thrown
+        finally:
+            del thrown
 
 
-class Passing:
-    """Passes a signal on to whoever drives this task. Nobody answers with a value: a future keeps its result itself."""
-
-    __slots__ = ("signal",)
-
-    signal: object
-
-    def __init__(self, signal: object) -> None:
-        self.signal = signal
-
-    def __await__(self) -> Generator[object, None, None]:
-        yield self.signal
+@coroutine
+def passed_on(signal: object) -> Generator[object, None, None]:
+    """Pass a signal on to whoever drives this task. Nobody answers with a value: a future keeps its result itself."""
+    yield signal

@@ -63,13 +63,13 @@ MUTANTS: Final = (
     ),
     core(
         "an accepted item wakes nobody",
-        "        if ask is not None and len(items) == 1:  # otherwise it is awake\n            ask.wake()\n",
-        "",
+        "            if ask is not None:\n                ask.wake()\n        return True\n",
+        "        return True\n",
     ),
     core(
         "an offer wakes nobody",
-        "        self.offers.join(offer)\n        ask = self.asks.first\n        if ask is not None:\n            ask.wake()\n",
-        "        self.offers.join(offer)\n",
+        "            offers.join(offer)\n        if ask is not None:\n            ask.wake()\n",
+        "            offers.join(offer)\n",
     ),
     core(
         "who finds room wakes nobody for the rest of it",
@@ -83,14 +83,14 @@ MUTANTS: Final = (
     ),
     core(
         "room in the buffer wakes nobody",
-        "            if offer is not None and len(items) == self.buffer:  # otherwise it is awake\n                offer.wake()\n",
-        "",
+        "                if offer is not None:\n                    offer.wake()\n            item = items.popleft()\n",
+        "            item = items.popleft()\n",
     ),
-    core("the end wakes no ask", "        for ask in self.asks:\n            ask.wake()\n", ""),
+    core("the end wakes no ask", "            for ask in self.asks:\n                ask.wake()\n", "            pass\n"),
     core(
         "a close wakes no waiting offer",
-        "                del offer.item\n                offer.wake()\n",
-        "                del offer.item\n",
+        "                    del offer.item\n                    offer.wake()\n",
+        "                    del offer.item\n",
     ),
     core("a close wakes no held itemizer", "            if held is not None:\n                held.wake()\n", ""),
     # Delivery.
@@ -99,17 +99,18 @@ MUTANTS: Final = (
         (
             Change(
                 "_core.py",
-                "        if ask is not None and len(items) == 1:  # otherwise it is awake\n            ask.wake()\n",
-                "        if ask is not None and len(items) == 1:\n"
-                "            ask.item = items.popleft()\n"
-                "            ask.done = True\n"
-                "            self.asks.leave(ask)\n"
-                "            ask.wake()\n",
+                "            if ask is not None:\n                ask.wake()\n        return True\n",
+                "            if ask is not None:\n"
+                "                ask.item = items.popleft()\n"
+                "                ask.done = True\n"
+                "                self.asks.leave(ask)\n"
+                "                ask.wake()\n"
+                "        return True\n",
             ),
             Change(
                 "_core.py",
-                "        items, offer, asks = self.items, self.offers.first, self.asks\n",
-                "        items, offer, asks = self.items, self.offers.first, self.asks\n"
+                "        items, asks = self.items, self.asks\n",
+                "        items, asks = self.items, self.asks\n"
                 "        if ask is not None and ask.done:\n"
                 "            ask.done = False\n"
                 "            return ask.item\n",
@@ -128,18 +129,18 @@ MUTANTS: Final = (
     ),
     core(
         "an itemizer is released when its item is taken",
-        "                self.held = offer\n",
-        "                offer.done = True\n                offer.wake()\n",
+        "            self.held = offer\n",
+        "            offer.done = True\n            offer.wake()\n",
     ),
     core(
         "an ask does not release the itemizer of the last item",
-        "        self.asks.join(ask)\n        if self.held is not None:\n            self._release()\n",
-        "        self.asks.join(ask)\n",
+        "            asks.join(ask)\n        if self.held is not None:\n            self._release()\n",
+        "            asks.join(ask)\n",
     ),
     core(
         "an ask that finds an item does not release the itemizer of the last one",
-        "            if self.held is not None:\n                self._release()\n            if items is None:\n",
-        "            if items is None:\n",
+        "        if self.held is not None:\n            self._release()\n        if self.items is None:\n",
+        "        if self.items is None:\n",
     ),
     core(
         "an ask that waits already releases nobody",
@@ -153,8 +154,8 @@ MUTANTS: Final = (
     ),
     core(
         "an item taken from its itemizer does not release it, buffered",
-        "                offer.done = True\n                offer.wake()\n                self._wake_offer()\n",
-        "                self._wake_offer()\n",
+        "            offer.done = True\n            offer.wake()\n            self._wake_offer()\n",
+        "            self._wake_offer()\n",
     ),
     core(
         "the buffer takes one too many",
@@ -172,19 +173,33 @@ MUTANTS: Final = (
         (
             Change(
                 "_line.py",
-                "            self._others[ticket] = None\n",
-                "            self._others[self.first] = None\n"
-                "            self._others.move_to_end(self.first, last=False)\n"
+                "            self.others[ticket] = None\n",
+                "            self.others[self.first] = None\n"
+                "            self.others.move_to_end(self.first, last=False)\n"
                 "            self.first = ticket\n",
             ),
         ),
     ),
     core(
-        "a new ask passes those that wait",
-        "        if asks.first is not ask:\n",
-        "        if ask is not None and asks.first is not ask:\n",
+        "a new ask passes those that wait, buffered",
+        "            if asks.first is not ask:\n                return WAIT\n            if len(items)",
+        "            if ask is not None and asks.first is not ask:\n                return WAIT\n            if len(items)",
     ),
-    core("asks are served in any order", "        if asks.first is not ask:\n            return WAIT\n", ""),
+    core(
+        "a new ask passes those that wait, in lock-step",
+        "            if asks.first is not ask:\n                return WAIT\n            item = self",
+        "            if ask is not None and asks.first is not ask:\n                return WAIT\n            item = self",
+    ),
+    core(
+        "asks are served in any order, buffered",
+        "            if asks.first is not ask:\n                return WAIT\n            if len(items)",
+        "            if len(items)",
+    ),
+    core(
+        "asks are served in any order, in lock-step",
+        "            if asks.first is not ask:\n                return WAIT\n            item = self",
+        "            item = self",
+    ),
     Mutant(
         "a cancelled ask stays in line",
         (Change("receiver.py", "                core.leave(ask)\n                raise\n", "                raise\n"),),
@@ -192,8 +207,8 @@ MUTANTS: Final = (
     # Endings.
     core(
         "the end comes before what was sent",
-        "        if not items and offer is None:\n",
-        "        if self.over or (not items and offer is None):\n",
+        "        items, asks = self.items, self.asks\n        if items:\n",
+        "        items, asks = self.items, self.asks\n        if self.over:\n            return END\n        if items:\n",
     ),
     core(
         "an error of the block looks like its end",
@@ -208,8 +223,8 @@ MUTANTS: Final = (
     core(
         "an itemizer works after its block",
         "        if self.sending is not OPEN or self.receiving is not RECEIVING:\n            raise self.refusal()\n"
-        "        self.offers.join",
-        "        if self.receiving is not RECEIVING:\n            raise self.refusal()\n        self.offers.join",
+        "        offers, ask",
+        "        if self.receiving is not RECEIVING:\n            raise self.refusal()\n        offers, ask",
     ),
     core(
         "a sender is opened twice",
@@ -248,8 +263,8 @@ MUTANTS: Final = (
         (
             Change(
                 "receiver.py",
-                "        self._core.drop_receiver()\n        self._home.tell(self._core.settle)\n",
-                "        self._core.drop_receiver()\n",
+                "        core.drop_receiver()\n        self._home.tell(core.settle)\n",
+                "        core.drop_receiver()\n",
             ),
         ),
     ),
@@ -293,8 +308,8 @@ MUTANTS: Final = (
         (
             Change(
                 "_waiting.py",
-                "        if not self._awake:\n            self._future",
-                "        if not self._awake or pace.pause:\n            self._future",
+                "    if not waiter.awake:\n        waiter.future",
+                "    if not waiter.awake or pace.pause:\n        waiter.future",
             ),
         ),
     ),

@@ -1,0 +1,25 @@
+"""Where a channel was made. Told in debug mode only, since to find out costs as much as to make the channel."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from pathlib import Path
+
+__all__ = ["origin"]
+
+# Code that stands between the caller and here: this package, and what calls a class that was written with its type argument.
+OWN = (str(Path(__file__).parent), typing.__file__)
+
+
+def origin() -> str | None:
+    """The file and line that make a channel, or None outside of Python's development mode and asyncio's debug mode.
+
+    Every event loop in debug mode has the origin of coroutines tracked while it runs, and so can be recognised without asking it.
+    """
+    if not sys.flags.dev_mode and not sys.get_coroutine_origin_tracking_depth():
+        return None
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OWN):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
