@@ -1,6 +1,9 @@
 """The contract, read off what was written down: one pass over the marks of a channel.
 
 Safety is checked at every mark. Promptness is checked whenever nothing was ready to run: nobody who may proceed waits then.
+
+Rules 5, 19, 20 and 21 don't depend on the order of steps. Rule 12 needs programs and no law of its own: after a break the other
+rules hold.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ LAWS = {
     "rule 16": "nobody waits for ever, whatever is cancelled",
     "rule 17": "no task outlives the block of fed_by, each error surfaces once",
     "rule 18": "a stream leaves the same trace as a generator",
+    "rule 22": "what ended keeps no item, error or task alive",
     "errors": "no error but those of the contract",
 }
 
@@ -97,6 +101,9 @@ class Reading:
                 self.put(call)
         for ask in self.asking:
             self.passed(ask)
+        if self.closed or (self.over and not self.failed and not self.waiting):
+            for kept in self.wire.kept:
+                self.broken("rule 22", f"{kept} is kept alive after the end")
 
     def happened(self, kind: Kind, text: str) -> None:
         match kind:

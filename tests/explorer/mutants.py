@@ -232,6 +232,11 @@ MUTANTS: Final = (
         "",
     ),
     core(
+        "a closed channel keeps the error",
+        "            if self.asks.first is None:\n                self.error = None\n            if self.items",
+        "            if self.items",
+    ),
+    core(
         "a close keeps what was sent",
         "            if self.items:\n                self.items.clear()\n            # First",
         "            # First",

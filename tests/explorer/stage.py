@@ -7,7 +7,9 @@ exception, since whoever writes down must not keep alive what the program drops.
 from __future__ import annotations
 
 import asyncio
+import gc
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -191,6 +193,8 @@ class Wire:
         self.fed: FedRecord | None = None
         self.feeding: asyncio.Task[object] | None = None
         self.ends: list[object] = []
+        self.kept: list[str] = []
+        """What the channel keeps alive at the end."""
 
     def mark(self, kind: Kind, text: str = "") -> None:
         self.log.append((kind, None, text))
@@ -198,6 +202,25 @@ class Wire:
     def marker(self, kind: Kind) -> Callable[[object], None]:
         """For the finalizer of an end."""
         return lambda _: self.mark(kind)
+
+
+def kept_by(end: object) -> list[str]:
+    """The items, errors and tasks that are reached from `end` through nothing but the library and containers."""
+    kept: list[str] = []
+    seen: set[int] = set()
+    todo = [end]
+    while todo:
+        for each in gc.get_referents(todo.pop()):
+            if id(each) in seen or isinstance(each, type | Enum):
+                continue
+            seen.add(id(each))
+            if isinstance(each, BaseException | asyncio.Task):
+                kept.append(type(each).__name__)
+            elif isinstance(each, tuple) and len(each) == 3:
+                kept.append(f"the item {each}")
+            elif isinstance(each, dict | list | deque | tuple) or type(each).__module__.startswith("chanstream"):
+                todo.append(each)
+    return kept
 
 
 class Stage:
@@ -243,6 +266,9 @@ class Stage:
             self.loop.run(choose)
         except RestlessError:
             self.restless = True
+        for wire, receiver in zip(self.wires, self.receivers, strict=True):
+            channel = self.fed_channels.get(wire.number)
+            wire.kept = kept_by(receiver if channel is None else channel.receiver)
 
     def clear(self) -> None:
         """Let go of everything, and break the cycles."""
