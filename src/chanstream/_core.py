@@ -73,7 +73,12 @@ class Verdict(Enum):
 # Names of the module: looking a member up in its class costs more than the comparison.
 UNOPENED: Final = Sending.UNOPENED
 OPEN: Final = Sending.OPEN
+FINISHED: Final = Sending.FINISHED
+FAILED: Final = Sending.FAILED
+NEVER_OPENED: Final = Sending.NEVER_OPENED
+ABANDONED: Final = Sending.ABANDONED
 RECEIVING: Final = Receiving.OPEN
+CLOSED: Final = Receiving.CLOSED
 WAIT: Final = Verdict.WAIT
 END: Final = Verdict.END
 
@@ -251,20 +256,19 @@ class Core(Generic[T]):
 
     def end(self, ask: Ticket[T] | None) -> Exception:
         """How the stream ended for `ask`, which leaves the line. A new object for each: one raised twice collects tracebacks."""
-        ending: Exception
-        if not self.broken or (self.receiving is not RECEIVING and ask is None):
-            ending = StopAsyncIteration()
-        elif self.error is not None:
-            # Also for an ask that was waiting when the stream failed, and is told only after somebody else closed the receiver.
-            ending = errors.sender_failed(repr(self), self.error)
-        elif self.sending is Sending.NEVER_OPENED:
-            ending = errors.sender_never_opened(repr(self))
-        else:
-            ending = errors.sender_abandoned(repr(self))
+        # Also for an ask that was waiting when the stream failed, and is told only after somebody else closed the receiver.
+        broken = self.broken and (self.receiving is RECEIVING or ask is not None)
+        error = self.error
         self._release()
         if ask is not None:
             self.leave(ask)
-        return ending
+        if not broken:
+            return StopAsyncIteration()
+        if error is not None:
+            return errors.sender_failed(repr(self), error)
+        if self.sending is NEVER_OPENED:
+            return errors.sender_never_opened(repr(self))
+        return errors.sender_abandoned(repr(self))
 
     def close(self) -> None:
         self.stop_receiving()
@@ -281,7 +285,7 @@ class Core(Generic[T]):
     @property
     def broken(self) -> bool:
         """Whether the stream ended otherwise than by the end of its block, before anybody closed the receiver."""
-        return self.sending is Sending.FAILED or self.sending is Sending.NEVER_OPENED or self.sending is Sending.ABANDONED
+        return self.sending is FAILED or self.sending is NEVER_OPENED or self.sending is ABANDONED
 
     def break_off(self, error: BaseException) -> None:
         """The block was left by `error` where nothing may be drawn from it yet."""
@@ -291,22 +295,26 @@ class Core(Generic[T]):
     def stop_sending(self, error: BaseException | None) -> None:
         """The block was left. How does not matter to a receiver that is closed."""
         if error is None or self.receiving is not RECEIVING:
-            self.sending = Sending.FINISHED
+            self.sending = FINISHED
         else:
             self.error = error
-            self.sending = Sending.FAILED
+            self.sending = FAILED
 
     def drop_sender(self) -> None:
         """Nothing refers to the sender any more, so nothing of the sending side runs."""
-        if not self.over:
-            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED
+        if self.receiving is not RECEIVING:
+            return
+        if self.sending is UNOPENED:
+            self.sending = NEVER_OPENED
+        elif self.sending is OPEN:
+            self.sending = ABANDONED
 
     def stop_receiving(self) -> None:
-        self.receiving = Receiving.CLOSED
+        self.receiving = CLOSED
 
     def drop_receiver(self) -> None:
         """Nothing refers to the receiver any more, so nothing of the receiving side runs."""
-        self.stop_receiving()
+        self.receiving = CLOSED
         self.error = None
         if self.items:
             self.items.clear()  # in one step, so it may come in the middle of `put`

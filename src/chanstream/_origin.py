@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import typing
-from pathlib import Path
 
 __all__ = ["origin"]
 
 # Code that stands between the caller and here: this package, and what calls a class that was written with its type argument.
-OWN = (str(Path(__file__).parent), typing.__file__)
+OWN = (__file__.removesuffix("_origin.py"), typing.__file__)
 
 
 def origin() -> str | None:

@@ -129,10 +129,11 @@ class Receiver(Pinned, AsyncIterator[T_co]):
 
     def __del__(self) -> None:
         # In any thread, in the middle of anything.
-        core = self._core
+        core, home = self._core, self._home
         complaint = errors.stranded(repr(core)) if core.origin is not None and core.strands() else None
         core.drop_receiver()
-        self._home.tell(core.settle)
+        if home.loop is not None:  # otherwise nobody has ever waited
+            home.tell(core.settle)
         if complaint is not None:
             # Last, for a warning may be turned into an error.
             warn(complaint, ResourceWarning, stacklevel=1, source=self)

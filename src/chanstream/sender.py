@@ -102,5 +102,7 @@ class Sender(Pinned, Generic[T_contra]):
 
     def __del__(self) -> None:
         # In any thread, in the middle of anything.
-        self._core.drop_sender()
-        self._home.tell(self._core.settle)
+        core, home = self._core, self._home
+        core.drop_sender()
+        if home.loop is not None:  # otherwise nobody has ever waited
+            home.tell(core.settle)

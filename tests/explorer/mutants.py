@@ -149,8 +149,8 @@ MUTANTS: Final = (
     ),
     core(
         "the end does not release the itemizer of the last item",
-        "        self._release()\n        if ask is not None:\n            self.leave(ask)\n        return ending\n",
-        "        if ask is not None:\n            self.leave(ask)\n        return ending\n",
+        "        self._release()\n        if ask is not None:\n            self.leave(ask)\n",
+        "        if ask is not None:\n            self.leave(ask)\n",
     ),
     core(
         "an item taken from its itemizer does not release it, buffered",
@@ -212,13 +212,13 @@ MUTANTS: Final = (
     ),
     core(
         "an error of the block looks like its end",
-        "            self.error = error\n            self.sending = Sending.FAILED\n",
-        "            self.sending = Sending.FINISHED\n",
+        "            self.error = error\n            self.sending = FAILED\n",
+        "            self.sending = FINISHED\n",
     ),
     core(
         "only the first ask learns of the failure",
-        "            ending = errors.sender_failed(repr(self), self.error)\n",
-        "            ending = errors.sender_failed(repr(self), self.error)\n            self.sending = Sending.FINISHED\n",
+        "        if error is not None:\n            return errors.sender_failed(repr(self), error)\n",
+        "        if error is not None:\n            self.sending = FINISHED\n            return errors.sender_failed(repr(self), error)\n",
     ),
     core(
         "an itemizer works after its block",
@@ -268,8 +268,8 @@ MUTANTS: Final = (
         (
             Change(
                 "receiver.py",
-                "        core.drop_receiver()\n        self._home.tell(core.settle)\n",
-                "        core.drop_receiver()\n",
+                "            home.tell(core.settle)\n        if complaint",
+                "            pass\n        if complaint",
             ),
         ),
     ),
@@ -278,30 +278,30 @@ MUTANTS: Final = (
         (
             Change(
                 "sender.py",
-                "        self._core.drop_sender()\n        self._home.tell(self._core.settle)\n",
-                "        self._core.drop_sender()\n",
+                "        core.drop_sender()\n        if home.loop is not None:",
+                "        core.drop_sender()\n        if False:",
             ),
         ),
     ),
     core(
         "an abandoned block goes unnoticed",
-        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
-        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else OPEN\n",
+        "            self.sending = ABANDONED\n",
+        "            pass\n",
     ),
     core(
         "an abandoned block looks like an end",
-        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
-        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.FINISHED\n",
+        "            self.sending = ABANDONED\n",
+        "            self.sending = FINISHED\n",
     ),
     core(
         "a sender that nobody opened goes unnoticed",
-        "            self.sending = Sending.NEVER_OPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
-        "            self.sending = UNOPENED if self.sending is UNOPENED else Sending.ABANDONED\n",
+        "            self.sending = NEVER_OPENED\n",
+        "            pass\n",
     ),
     core(
         "a sender that is dropped after a close breaks the stream",
-        "        if not self.over:\n            self.sending = Sending.NEVER_OPENED",
-        "        if self.sending is UNOPENED or self.sending is OPEN:\n            self.sending = Sending.NEVER_OPENED",
+        "        if self.receiving is not RECEIVING:\n            return\n        if self.sending is UNOPENED:",
+        "        if self.sending is UNOPENED:",
     ),
     # Waiting.
     Mutant(
