@@ -79,9 +79,9 @@ class Feed(Pinned, Generic[T]):
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError as cancellation:
-                # Still waits, for no task may outlive the block, but passes it on: the producer may hang in its cleanup.
+                # Still waits, for no task may outlive the block. It is not passed on, as asyncio.TaskGroup doesn't either: the
+                # producer has been cancelled, and a second cancellation would cut its cleanup short.
                 interruption = cancellation
-                task.cancel()
         del self._task
         if not task.cancelled():
             error = met = task.exception()

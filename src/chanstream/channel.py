@@ -72,7 +72,7 @@ class Channel(Pinned, Generic[T]):
 
         **The wait ends** with the task. `func` is cancelled once; one that goes on regardless is waited for.
 
-        **Cancelled** while it waits, it cancels `func` again, still waits, and then raises the cancellation.
+        **Cancelled** while it waits, it still waits, and then raises the cancellation.
 
         **Raises** an error of `func` once, out of the block, as itself and with its own traceback, whether or not the consumer
         came far enough to meet it as `SenderFailed`. An error of the body leaves the block unchanged; if `func` failed too, and

@@ -218,7 +218,8 @@ MUTANTS: Final = (
     core(
         "only the first ask learns of the failure",
         "        if error is not None:\n            return errors.sender_failed(repr(self), error)\n",
-        "        if error is not None:\n            self.sending = FINISHED\n            return errors.sender_failed(repr(self), error)\n",
+        "        if error is not None:\n            self.sending = FINISHED\n"
+        "            return errors.sender_failed(repr(self), error)\n",
     ),
     core(
         "an itemizer works after its block",

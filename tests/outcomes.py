@@ -1,0 +1,71 @@
+"""What a task or a stream comes to.
+
+No clock is involved: whoever waits has a few turns of the event loop, and one that waits on fails the test and does not hang it.
+Only `collect` waits for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable
+from typing import TypeVar
+
+import pytest
+
+from chanstream import Channel, Receiver, SenderFailed
+from tests.loops import turns
+
+__all__ = ["Broken", "collect", "done", "failed", "over", "rest", "until", "wait_for"]
+
+T = TypeVar("T")
+
+
+class Broken(Exception):
+    """What goes wrong in a sender block."""
+
+
+async def wait_for(awaitable: Awaitable[T]) -> T:
+    """A coroutine of `awaitable`, for what takes no other."""
+    return await awaitable
+
+
+async def collect(items: AsyncIterable[T]) -> list[T]:
+    """All that is still to come, however long it takes."""
+    return [item async for item in items]
+
+
+async def done(task: asyncio.Task[T], within: int = 10) -> T:
+    """What `task` returned, now that it has had its turns."""
+    await turns(within)
+    assert task.done(), f"{task} still waits"
+    return task.result()
+
+
+async def rest(receiver: Receiver[T]) -> list[T]:
+    """All that is still to come, within a few turns."""
+    return await done(asyncio.create_task(collect(receiver)), 60)
+
+
+async def over(receiver: Receiver[T]) -> None:
+    """The stream is complete, and it stays so."""
+    for _ in range(3):
+        with pytest.raises(StopAsyncIteration):
+            await done(asyncio.create_task(anext(receiver)))
+        assert await rest(receiver) == []
+
+
+async def failed(receiver: Receiver[T], cause: BaseException | None) -> None:
+    """The stream is truncated, and it stays so."""
+    for _ in range(3):
+        with pytest.raises(SenderFailed) as caught:
+            await done(asyncio.create_task(anext(receiver)))
+        assert caught.value.__cause__ is cause
+
+
+async def until(channel: Channel[T], state: str) -> None:
+    """Give turns until `channel` says `state` of itself, and not one more: what was woken in the last one has not run yet."""
+    for _ in range(25):
+        if state in repr(channel):
+            return
+        await turns(1)
+    pytest.fail(f"never {state}: {channel}")
