@@ -1,14 +1,16 @@
 """The event loops that the tests run on, and how a test lets other tasks run.
 
 Every async test runs once on each loop that this Python has: asyncio's own, the same in debug mode, with eager tasks (from Python
-3.12 on), and uvloop (where it can be installed).
+3.12 on), and uvloop (where it can be installed). CHANSTREAM_LOOPS=asyncio,debug runs them on those alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import sys
+from asyncio import constants
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -17,6 +19,10 @@ from typing_extensions import override
 __all__ = ["LOOPS", "LoopFactory", "turns"]
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
+
+
+# In debug mode asyncio notes where each callback came from. Ten frames of it cost a test more than all that it does itself.
+setattr(constants, "DEBUG_STACK_DEPTH", 1)  # noqa: B010  typed as final
 
 
 class DebugLoop(asyncio.SelectorEventLoop):
@@ -48,6 +54,9 @@ if importlib.util.find_spec("uvloop") is not None:
     import uvloop
 
     LOOPS["uvloop"] = uvloop.new_event_loop
+
+if wanted := os.environ.get("CHANSTREAM_LOOPS"):
+    LOOPS = {name: LOOPS[name] for name in wanted.split(",")}
 
 
 async def turns(count: int = 10) -> None:

@@ -15,14 +15,14 @@ import asyncio
 import os
 import sys
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderClosed, SenderFailed
@@ -46,6 +46,7 @@ __all__ = [
     "Sink",
     "Source",
     "examples",
+    "law",
     "perform",
     "schedules",
 ]
@@ -166,11 +167,26 @@ class Schedule:
     """In the end everything is closed; otherwise a last receiver takes what is left."""
 
 
-pauses = st.just(0) | st.integers(0, LONGEST_PAUSE)
-moments = st.builds(Moment, st.just(Clock.TURN), st.integers(0, 12)) | st.builds(Moment, st.just(Clock.EVENT), st.integers(1, 30))
-sources = st.builds(Source, st.lists(pauses, min_size=1, max_size=6).map(tuple), st.booleans())
+# Hypothesis takes more time for each choice than a run takes for what was chosen, so each of these is one choice.
+USUAL_PAUSES: Final = (0, 0, 0, 0, *range(LONGEST_PAUSE + 1))
+
+
+def pauses(min_size: int, max_size: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.binary(min_size=min_size, max_size=max_size).map(
+        lambda choices: tuple(USUAL_PAUSES[choice % len(USUAL_PAUSES)] for choice in choices)
+    )
+
+
+moments = st.sampled_from(
+    [
+        *(Moment(Clock.TURN, count) for count in range(13) for _ in range(2)),
+        *(Moment(Clock.EVENT, count) for count in range(1, 31)),
+    ]
+)
+sources = st.builds(Source, pauses(1, 6), st.booleans())
 buffers = st.integers(0, 4)
-sinks = st.builds(Sink, st.lists(pauses, max_size=5).map(tuple), st.just(NEVER) | st.integers(1, 4), st.booleans(), pauses)
+leaves = st.sampled_from((NEVER, NEVER, NEVER, NEVER, 1, 2, 3, 4))
+sinks = st.builds(Sink, pauses(0, 5), leaves, st.booleans(), st.sampled_from(USUAL_PAUSES))
 
 
 @st.composite
@@ -504,3 +520,48 @@ def perform(schedule: Schedule) -> Record:
     with asyncio.Runner(loop_factory=LOOPS[schedule.loop]) as runner:
         runner.run(stage.perform())
     return stage.record
+
+
+Law: TypeAlias = Callable[[Record], None]
+
+
+@cache
+def performed(strategy: st.SearchStrategy[Schedule], count: int) -> list[tuple[Schedule, Record]]:
+    runs: list[tuple[Schedule, Record]] = []
+
+    @examples(count)
+    @given(strategy)
+    def draw(schedule: Schedule) -> None:
+        runs.append((schedule, perform(schedule)))
+
+    draw()
+    return runs
+
+
+def law(strategy: st.SearchStrategy[Schedule], count: int) -> Callable[[Law], Callable[[], None]]:
+    """Make a test of a law, which is judged over `count` schedules.
+
+    To draw and perform a schedule takes much longer than to judge it, so the laws with the same strategy share their runs. When one
+    is broken, Hypothesis looks for the smallest schedule that breaks it.
+    """
+
+    def decorate(judge: Law) -> Callable[[], None]:
+        @examples(4 * count)
+        @given(strategy)
+        def smallest(schedule: Schedule) -> None:
+            judge(perform(schedule))
+
+        def test() -> None:
+            for schedule, record in performed(strategy, count):
+                try:
+                    judge(record)
+                except AssertionError as broken:
+                    broken.add_note(f"in the run of {schedule}")
+                    smallest()
+                    raise
+
+        # Without `functools.wraps`: pytest follows ``__wrapped__``, and would ask for a fixture named record.
+        test.__name__, test.__qualname__, test.__doc__ = judge.__name__, judge.__qualname__, judge.__doc__
+        return test
+
+    return decorate

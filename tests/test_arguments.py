@@ -1,15 +1,17 @@
-"""The surface: what there is, what it takes, and what its errors say: rule 21 and the table of names."""
+"""The surface: what there is, what it takes, and what its errors say: rule 21 and the table of names.
+
+What a mistake gets is in test_misuse.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
 import pickle
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from types import ModuleType
-from typing import TypeVar
 
 import pytest
 from typing_extensions import override
@@ -17,16 +19,7 @@ from typing_extensions import override
 import chanstream
 from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderContext, SenderFailed
 from tests.loops import turns
-
-T = TypeVar("T")
-
-
-async def done(task: asyncio.Task[T]) -> T:
-    """What `task` returned, now that it has had its turns."""
-    await turns()
-    assert task.done(), f"{task} still waits"
-    return task.result()
-
+from tests.outcomes import done
 
 # Names.
 
@@ -85,23 +78,6 @@ def test_the_ends_are_always_the_same_objects() -> None:
     assert isinstance(channel.receiver, Receiver)
 
 
-def test_the_ends_are_read_only() -> None:
-    """Surface: neither replaced nor removed, and nothing is added."""
-    channel = Channel[int]()
-    sender, receiver = channel.sender, channel.receiver
-    with pytest.raises(AttributeError):
-        channel.sender = sender  # type: ignore[misc]
-    with pytest.raises(AttributeError):
-        channel.receiver = receiver  # type: ignore[misc]
-    with pytest.raises(AttributeError):
-        del channel.sender
-    for each in (channel, sender, receiver):
-        with pytest.raises(AttributeError):
-            setattr(each, "extra", 1)  # noqa: B010  a type checker would refuse the assignment
-    assert channel.sender is sender
-    assert channel.receiver is receiver
-
-
 async def test_a_receiver_is_an_async_iterator() -> None:
     """Surface: it works with `aiter` and `anext`, and iterating it again goes on with the same stream."""
     channel = Channel[int](buffer=3)
@@ -114,18 +90,10 @@ async def test_a_receiver_is_an_async_iterator() -> None:
     assert await anext(channel.receiver, -1) == -1
 
 
-async def test_an_itemizer_is_a_coroutine_function_of_one_item() -> None:
-    """Surface: positional only; a wrong call is refused before it does anything."""
-    channel = Channel[int](buffer=1)
-    async with channel.sender as itemize:
+async def test_an_itemizer_is_a_coroutine_function() -> None:
+    """Surface: so a framework that asks whether to await what it returns, is told."""
+    async with Channel[int]().sender as itemize:
         assert inspect.iscoroutinefunction(itemize)
-        with pytest.raises(TypeError):
-            await itemize()  # type: ignore[call-arg]
-        with pytest.raises(TypeError):
-            await itemize(1, 2)  # type: ignore[call-arg]
-        with pytest.raises(TypeError):
-            await itemize(item=1)  # type: ignore[call-arg]
-    assert [item async for item in channel.receiver] == []
 
 
 async def test_a_stage_takes_any_sender_context() -> None:
@@ -183,7 +151,7 @@ async def test_a_repr_tells_the_state_and_the_counts_and_no_item() -> None:
         assert repr(channel.receiver) == f"<Receiver of {line}>"
         assert len(line.splitlines()) == 1
         told.append(line)
-        return line
+        return re.sub(", made at .*(?=>)", "", line)  # in debug mode
 
     expected = "<Channel buffer=1: sender {}, receiver {}, {} to be taken, {} waiting in itemize, {} waiting for an item>"
     assert tell() == expected.format("unopened", "open", 0, 0, 0)
@@ -250,78 +218,15 @@ async def test_a_repr_counts_the_itemizer_whose_item_was_taken() -> None:
     async with channel.sender as itemize:
         child = asyncio.create_task(itemize(Secret()))
         await turns()
-        assert ", 1 to be taken, 1 waiting in itemize, 0 waiting for an item>" in repr(channel)
+        assert ", 1 to be taken, 1 waiting in itemize, 0 waiting for an item" in repr(channel)
         await anext(channel.receiver)
-        assert ", 0 to be taken, 1 waiting in itemize, 0 waiting for an item>" in repr(channel)
+        assert ", 0 to be taken, 1 waiting in itemize, 0 waiting for an item" in repr(channel)
         await channel.receiver.aclose()
         await turns()
     assert isinstance(child.exception(), ReceiverClosed)
 
 
-# Neither copied, nor pickled, nor subclassed.
-
-
-def parts(channel: Channel[int]) -> list[object]:
-    return [channel, channel.sender, channel.receiver]
-
-
-COPIES: list[Callable[[object], object]] = [
-    copy.copy,
-    copy.deepcopy,
-    *(lambda part, protocol=protocol: pickle.dumps(part, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)),
-]
-
-
-@pytest.mark.parametrize("make", COPIES)
-@pytest.mark.parametrize("which", [0, 1, 2], ids=["channel", "sender", "receiver"])
-async def test_nothing_is_copied_or_pickled(make: Callable[[object], object], which: int) -> None:
-    """Surface: a copy would be a second owner of the same side; the original goes on."""
-    channel = Channel[int](buffer=1)
-    name = type(parts(channel)[which]).__name__
-    with pytest.raises(TypeError, match=f"{name} can't be copied or pickled: pass on the one object, or make another Channel"):
-        make(parts(channel)[which])
-    async with channel.sender as itemize:
-        with pytest.raises(TypeError, match="Sender can't be copied or pickled"):
-            pickle.dumps(itemize)
-        with pytest.raises(TypeError, match=f"{name} can't be copied or pickled"):
-            make(parts(channel)[which])
-        await itemize(1)
-    assert [item async for item in channel.receiver] == [1]
-
-
-@pytest.mark.parametrize("base", [Channel, Sender, Receiver])
-def test_nothing_is_subclassed(base: type) -> None:
-    """Surface: final, at run time as well, alone or among other bases."""
-    for bases in ((base,), (Secret, base)):
-        with pytest.raises(TypeError, match=f"{base.__name__} is final: wrap it, or type against the protocols"):
-            type("Own", bases, {})
-
-
 # Arguments.
-
-
-@pytest.mark.parametrize("buffer", [None, "1", 1.0, b"1", [1], True, False, int], ids=repr)
-def test_a_buffer_is_an_int(buffer: object) -> None:
-    """Rule 21: a TypeError that names the argument, what it accepts, and what it got; a bool is a slip of the pen."""
-    with pytest.raises(TypeError) as caught:
-        Channel[int](buffer=buffer)  # type: ignore[arg-type]
-    for part in ("buffer", "an int", "0 for lock-step", "number of items", f"not {type(buffer).__name__}"):
-        assert part in str(caught.value)
-
-
-@pytest.mark.parametrize("buffer", [-1, -(10**30)])
-def test_a_buffer_is_not_negative(buffer: int) -> None:
-    """Rule 21: a ValueError that names the argument, what it accepts, and what it got."""
-    with pytest.raises(ValueError, match=f"buffer.* 0 for lock-step or the number of items to buffer, not {buffer}$"):
-        Channel[int](buffer=buffer)
-
-
-def test_a_buffer_is_named() -> None:
-    """Surface: `buffer` is keyword-only, and there is nothing else to pass."""
-    with pytest.raises(TypeError):
-        Channel[int](1)  # type: ignore[call-arg]
-    with pytest.raises(TypeError):
-        Channel[int](size=1)  # type: ignore[call-arg]
 
 
 async def test_any_int_is_a_buffer() -> None:
@@ -358,15 +263,6 @@ async def opened_twice() -> tuple[Channel[int], BaseException]:
     return channel, caught.value
 
 
-async def used_after_block() -> tuple[Channel[int], BaseException]:
-    channel = Channel[int]()
-    async with channel.sender as itemize:
-        pass
-    with pytest.raises(SenderClosed) as caught:
-        await itemize(1)
-    return channel, caught.value
-
-
 async def failed_block() -> tuple[Channel[int], BaseException]:
     channel = Channel[int]()
     await channel.sender.__aenter__()
@@ -376,37 +272,16 @@ async def failed_block() -> tuple[Channel[int], BaseException]:
     return channel, caught.value
 
 
-async def never_opened() -> tuple[Receiver[int], BaseException]:
-    receiver = Channel[int]().receiver
-    with pytest.raises(SenderFailed) as caught:
-        await anext(receiver)
-    return receiver, caught.value
-
-
-async def abandoned() -> tuple[Receiver[int], BaseException]:
-    channel = Channel[int]()
-    receiver = channel.receiver
-    await channel.sender.__aenter__()
-    del channel
-    with pytest.raises(SenderFailed) as caught:
-        await anext(receiver)
-    return receiver, caught.value
-
-
 @pytest.mark.parametrize(
     ("raising", "fact", "remedy"),
     [
         (closed_receiver, "is closed, nobody takes items any more", "let this error leave the sender block"),
-        (opened_twice, "has been opened before", "hand its itemizer to whoever else writes, or make another channel"),
-        (used_after_block, "has ended, and its itemizer with it", "let whoever uses the itemizer end first"),
         (failed_block, "ended by LookupError", "see __cause__ for the reason and mend it there"),
-        (never_opened, "was dropped before anybody opened it", "keep a reference to the channel or to its sender"),
-        (abandoned, "was abandoned, nothing refers to it any more", "use `async with`, and keep a reference to the task"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 async def test_an_error_names_the_object_the_fact_and_the_remedy(
-    raising: Callable[[], Awaitable[tuple[Channel[int] | Receiver[int], BaseException]]], fact: str, remedy: str
+    raising: Callable[[], Awaitable[tuple[Channel[int], BaseException]]], fact: str, remedy: str
 ) -> None:
     """Rule 21: whoever reads it in a log knows which channel it was, what happened, and what to do."""
     where, error = await raising()
@@ -417,14 +292,14 @@ async def test_an_error_names_the_object_the_fact_and_the_remedy(
     assert message.index(channel) < message.index(fact) < message.index(remedy)
 
 
-@pytest.mark.parametrize("make", COPIES[2:])
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("raising", [closed_receiver, opened_twice, failed_block])
 async def test_an_error_survives_pickling(
-    raising: Callable[[], Awaitable[tuple[Channel[int], ChannelError]]], make: Callable[[object], bytes]
+    raising: Callable[[], Awaitable[tuple[Channel[int], ChannelError]]], protocol: int
 ) -> None:
     """Surface: a channel can't be pickled, what it has to say can, ReceiverClosed in particular, which knows its channel."""
     _, error = await raising()
-    again: object = pickle.loads(make(error))  # noqa: S301  made in the line itself
+    again: object = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301  made in the line itself
     assert type(again) is type(error)
     assert str(again) == str(error)
 

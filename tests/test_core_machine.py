@@ -430,4 +430,4 @@ def bell(ticket: Ticket[int] | None) -> Bell:
 
 
 TestCoreMachine = CoreMachine.TestCase
-TestCoreMachine.settings = examples(500)
+TestCoreMachine.settings = examples(300)

@@ -7,25 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Thread
-from typing import TypeVar
 
 import pytest
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderFailed
 from tests.loops import turns
+from tests.outcomes import done, failed
 
-T = TypeVar("T")
+pytestmark = pytest.mark.usefixtures("no_collector")
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 2])
-
-
-@pytest.fixture(autouse=True)
-def no_collector_by_itself() -> Iterator[None]:
-    gc.disable()
-    yield
-    gc.enable()
 
 
 class Cycle:
@@ -64,21 +57,6 @@ in_every_way = pytest.mark.parametrize(
 
 Where = Callable[[Callable[[], object]], None]
 How = Callable[[list[object]], None]
-
-
-async def done(task: asyncio.Task[T]) -> T:
-    """What `task` returned, now that it has had its turns."""
-    await turns()
-    assert task.done(), f"{task} still waits"
-    return task.result()
-
-
-async def failed(receiver: Receiver[T]) -> None:
-    """The stream is truncated without an error of anybody, and it stays so."""
-    for _ in range(3):
-        with pytest.raises(SenderFailed) as caught:
-            await done(asyncio.create_task(anext(receiver)))
-        assert caught.value.__cause__ is None
 
 
 async def closed(itemize: Itemizer[int]) -> None:
@@ -228,7 +206,7 @@ async def test_a_sender_dropped_unopened_fails_the_asks_that_wait(buffer: int, w
         with pytest.raises(SenderFailed) as caught:
             await done(ask)
         assert caught.value.__cause__ is None
-    await failed(receiver)
+    await failed(receiver, None)
 
 
 @every_buffer
@@ -237,7 +215,7 @@ async def test_a_sender_dropped_unopened_fails_later_asks(buffer: int, where: Wh
     """Rule 13: also before anybody has asked."""
     receiver, sender = other_ends(buffer)
     where(lambda: how(sender))
-    await failed(receiver)
+    await failed(receiver, None)
 
 
 @every_buffer
@@ -255,7 +233,7 @@ async def test_an_abandoned_block_fails_the_stream(buffer: int, where: Where, ho
     where(lambda: how(kept))
     for item in range(buffer):
         assert await anext(receiver) == item
-    await failed(receiver)
+    await failed(receiver, None)
 
 
 @every_buffer
@@ -273,7 +251,7 @@ async def test_an_abandoned_block_fails_the_asks_that_wait(buffer: int, where: W
     for ask in asks:
         with pytest.raises(SenderFailed):
             await done(ask)
-    await failed(receiver)
+    await failed(receiver, None)
 
 
 async def test_an_itemizer_refers_to_its_sender() -> None:
@@ -293,7 +271,7 @@ async def test_an_itemizer_refers_to_its_sender() -> None:
     del itemize
     with pytest.raises(SenderFailed):
         await done(ask)
-    await failed(receiver)
+    await failed(receiver, None)
 
 
 async def test_an_itemize_that_waits_refers_to_the_sender() -> None:
@@ -307,7 +285,7 @@ async def test_an_itemize_that_waits_refers_to_the_sender() -> None:
     await turns()
     assert "sender open" in repr(receiver)
     assert not child.done()
-    await failed(receiver)  # the first ask releases the itemize, and with it goes the last reference
+    await failed(receiver, None)  # the first ask releases the itemize, and with it goes the last reference
     await done(child)
 
 

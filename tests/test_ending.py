@@ -11,32 +11,11 @@ import pytest
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderContext, SenderFailed
 from tests.loops import turns
+from tests.outcomes import Broken, done, failed, over, rest
 
 T = TypeVar("T")
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 1, 3])
-
-
-class Broken(Exception):
-    """What goes wrong in a sender block."""
-
-
-async def done(task: asyncio.Task[T]) -> T:
-    """What `task` returned, now that it has had its turns."""
-    await turns()
-    assert task.done(), f"{task} still waits"
-    return task.result()
-
-
-async def rest(receiver: Receiver[T]) -> list[T]:
-    """All that is still to come."""
-
-    async def read() -> list[T]:
-        return [item async for item in receiver]
-
-    task = asyncio.create_task(read())
-    await turns(50)
-    return await done(task)
 
 
 async def write(sink: SenderContext[int], count: int, error: BaseException | None = None) -> None:
@@ -51,22 +30,6 @@ async def write(sink: SenderContext[int], count: int, error: BaseException | Non
 async def read(receiver: Receiver[T], into: list[T]) -> None:
     async for item in receiver:
         into.append(item)  # noqa: PERF401  `into` has what came before an error
-
-
-async def over(receiver: Receiver[T]) -> None:
-    """The stream is complete, and it stays so."""
-    for _ in range(3):
-        with pytest.raises(StopAsyncIteration):
-            await done(asyncio.create_task(anext(receiver)))
-        assert await rest(receiver) == []
-
-
-async def failed(receiver: Receiver[T], cause: BaseException | None) -> None:
-    """The stream is truncated, and it stays so."""
-    for _ in range(3):
-        with pytest.raises(SenderFailed) as caught:
-            await done(asyncio.create_task(anext(receiver)))
-        assert caught.value.__cause__ is cause
 
 
 # Rule 6.

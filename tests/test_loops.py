@@ -12,30 +12,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderFailed
+from chanstream import Channel, Itemizer, ReceiverClosed, SenderFailed
 from tests.loops import LOOPS, LoopFactory, turns
+from tests.outcomes import done, rest
 
 T = TypeVar("T")
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 1, 3])
-
-
-async def done(task: asyncio.Task[T]) -> T:
-    """What `task` returned, now that it has had its turns."""
-    await turns()
-    assert task.done(), f"{task} still waits"
-    return task.result()
-
-
-async def rest(receiver: Receiver[T]) -> list[T]:
-    """All that is still to come."""
-
-    async def read() -> list[T]:
-        return [item async for item in receiver]
-
-    task = asyncio.create_task(read())
-    await turns(50)
-    return await done(task)
 
 
 def in_thread(call: Callable[[], T]) -> T:
@@ -314,6 +297,22 @@ async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Clo
         ask = asyncio.create_task(anext(channel.receiver))
     with pytest.raises(SenderFailed):
         await done(ask)
+
+
+async def test_a_block_that_has_ended_is_not_left_again_elsewhere() -> None:
+    """Rules 6 and 19: how it ended stays so, also when its exit is called by hand once more."""
+    channel = Channel[int]()
+
+    async def write() -> None:
+        async with channel.sender as itemize:
+            await itemize(1)
+
+    task = asyncio.create_task(write())
+    assert await rest(channel.receiver) == [1]
+    await task
+    error = ValueError()
+    assert in_thread(lambda: by_hand(channel.sender.__aexit__(ValueError, error, None))) is False
+    assert await rest(channel.receiver) == []
 
 
 @pytest.mark.parametrize("close", [in_thread, here])

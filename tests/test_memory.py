@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable
 from weakref import ref
 
 import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed
 from tests.loops import turns
+from tests.outcomes import Broken, done
 
-T = TypeVar("T")
+pytestmark = pytest.mark.usefixtures("no_collector")
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 1, 3])
 buffered = pytest.mark.parametrize("buffer", [1, 3])
 
 
-@pytest.fixture(autouse=True)
-def no_garbage_collector() -> Iterator[None]:
-    gc.disable()
-    yield
-    gc.enable()
-
-
 class Thing:
     """An item that can be watched."""
-
-
-class Broken(Exception):
-    """An error that can be watched."""
-
-
-async def done(task: asyncio.Task[T]) -> T:
-    """What `task` returned, now that it has had its turns."""
-    await turns()
-    assert task.done(), f"{task} still waits"
-    return task.result()
 
 
 class Maker:

@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Never, TypeVar
+from typing import Never
 
 import pytest
 from typing_extensions import override
 
-from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderContext, SenderFailed
+from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed
 from tests.loops import turns
-
-T = TypeVar("T")
+from tests.outcomes import done, rest
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 1, 2, 5])
 buffered = pytest.mark.parametrize("buffer", [1, 2, 5])
-
-
-async def done(task: asyncio.Task[T]) -> T:
-    """What `task` returned, now that it has had its turns."""
-    await turns()
-    assert task.done(), f"{task} still waits"
-    return task.result()
-
-
-async def rest(receiver: Receiver[T]) -> list[T]:
-    """All that is still to come."""
-
-    async def read() -> list[T]:
-        return [item async for item in receiver]
-
-    task = asyncio.create_task(read())
-    await turns(50)
-    return await done(task)
 
 
 def turns_given() -> Callable[[], int]:

@@ -11,45 +11,19 @@ from __future__ import annotations
 import asyncio
 import gc
 from itertools import cycle, islice
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import pytest
 
 from chanstream import Channel, ReceiverClosed
 from tests.loops import turns
+from tests.outcomes import done, rest, until
 
-T = TypeVar("T")
 Item: TypeAlias = str | None
 
 either_wait = pytest.mark.parametrize("pause", [0, 5], ids=["turning", "parked"])
 either_mode = pytest.mark.parametrize("buffer", [0, 1], ids=["lock-step", "buffered"])
 any_item = pytest.mark.parametrize("item", ["hello", None])
-
-
-async def take(channel: Channel[T]) -> T:
-    """Ask once."""
-    return await anext(channel.receiver)
-
-
-async def rest(channel: Channel[T]) -> list[T]:
-    """Ask until the stream ends."""
-    return [item async for item in channel.receiver]
-
-
-async def outcome(task: asyncio.Task[T]) -> T:
-    """What `task` comes to within a few turns. One that waits for ever fails the test and does not hang it."""
-    await turns(25)
-    assert task.done(), "it waits for ever"
-    return await task
-
-
-async def until(channel: Channel[T], state: str) -> None:
-    """Give turns until `channel` says `state` of itself, and not one more: what was woken in the last one has not run yet."""
-    for _ in range(25):
-        if state in repr(channel):
-            return
-        await turns(1)
-    pytest.fail(f"never {state}: {channel}")
 
 
 @any_item
@@ -64,16 +38,16 @@ async def test_an_item_sent_before_the_cancellation_is_left_for_the_next_ask(ite
     """
     channel = Channel[Item](buffer=buffer)
     async with channel.sender as itemize:
-        receiver = asyncio.create_task(take(channel))
+        receiver = asyncio.create_task(anext(channel.receiver))
         await turns(pause)
         sender = asyncio.create_task(itemize(item))
         await until(channel, "1 to be taken")
         receiver.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await outcome(receiver)
+            await done(receiver)
         assert "1 to be taken" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == [item]
-    await outcome(sender)
+    assert await rest(channel.receiver) == [item]
+    await done(sender)
 
 
 @any_item
@@ -86,8 +60,8 @@ async def test_an_item_sent_after_the_cancellation_goes_to_the_next_in_line(item
     If this failed, the item would go to a task that no longer wants it, while another one waits.
     """
     channel = Channel[Item](buffer=buffer)
-    cancelled = asyncio.create_task(take(channel))
-    behind = asyncio.create_task(take(channel))
+    cancelled = asyncio.create_task(anext(channel.receiver))
+    behind = asyncio.create_task(anext(channel.receiver))
     await until(channel, "2 waiting for an item")
     await turns(pause)
 
@@ -97,11 +71,11 @@ async def test_an_item_sent_after_the_cancellation_goes_to_the_next_in_line(item
             await itemize(item)  # before the cancelled task runs
 
     sender = asyncio.create_task(cancel_and_send())
-    assert await outcome(behind) == item
+    assert await done(behind) == item
     with pytest.raises(asyncio.CancelledError):
-        await outcome(cancelled)
-    assert await outcome(asyncio.create_task(rest(channel))) == []
-    await outcome(sender)
+        await done(cancelled)
+    assert await rest(channel.receiver) == []
+    await done(sender)
 
 
 @any_item
@@ -114,7 +88,7 @@ async def test_an_item_whose_only_receiver_was_cancelled_waits_for_another(item:
     If this failed, the stream would end one item too soon and look complete.
     """
     channel = Channel[Item](buffer=buffer)
-    cancelled = asyncio.create_task(take(channel))
+    cancelled = asyncio.create_task(anext(channel.receiver))
     await until(channel, "1 waiting for an item")
     await turns(pause)
 
@@ -125,15 +99,15 @@ async def test_an_item_whose_only_receiver_was_cancelled_waits_for_another(item:
             await turns(1)
 
     sending: list[asyncio.Task[None]] = []
-    await outcome(asyncio.create_task(cancel_and_send()))
+    await done(asyncio.create_task(cancel_and_send()))
     with pytest.raises(asyncio.CancelledError):
-        await outcome(cancelled)
+        await done(cancelled)
     assert "sender finished" in repr(channel)
     assert "1 to be taken" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == [item]
-    assert await outcome(asyncio.create_task(rest(channel))) == []
+    assert await rest(channel.receiver) == [item]
+    assert await rest(channel.receiver) == []
     for sender in sending:
-        await outcome(sender)
+        await done(sender)
 
 
 @either_mode
@@ -159,14 +133,14 @@ async def test_an_ask_that_need_not_wait_returns_its_item_to_a_cancelled_task(bu
         senders = [asyncio.create_task(itemize(None))]
         await until(channel, "1 to be taken")
         with pytest.raises(asyncio.CancelledError):
-            await outcome(asyncio.create_task(consume()))
+            await done(asyncio.create_task(consume()))
         assert taken == [None]
         assert "0 to be taken, 0 waiting in itemize, 0 waiting for an item" in repr(channel)
         senders.append(asyncio.create_task(itemize("world")))
-        assert await outcome(asyncio.create_task(take(channel))) == "world"
-    assert await outcome(asyncio.create_task(rest(channel))) == []
+        assert await done(asyncio.create_task(anext(channel.receiver))) == "world"
+    assert await rest(channel.receiver) == []
     for sender in senders:
-        await outcome(sender)
+        await done(sender)
 
 
 async def test_an_itemize_of_a_cancelled_task_sends_nothing_if_it_has_to_wait() -> None:
@@ -190,8 +164,8 @@ async def test_an_itemize_of_a_cancelled_task_sends_nothing_if_it_has_to_wait() 
     sender = asyncio.create_task(send())
     await turns(25)
     assert "1 to be taken, 1 waiting in itemize" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == ["world"]
-    await outcome(sender)
+    assert await rest(channel.receiver) == ["world"]
+    await done(sender)
 
 
 @either_wait
@@ -208,10 +182,10 @@ async def test_a_sender_that_waits_for_room_is_released_when_one_item_is_taken(p
         await until(channel, "1 waiting in itemize")
         await turns(pause)
         assert not sender.done()
-        assert await outcome(asyncio.create_task(take(channel))) is None
-        await outcome(sender)
+        assert await done(asyncio.create_task(anext(channel.receiver))) is None
+        await done(sender)
         assert "1 to be taken, 0 waiting in itemize" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == ["anyio"]
+    assert await rest(channel.receiver) == ["anyio"]
 
 
 @either_wait
@@ -226,15 +200,15 @@ async def test_a_sender_in_lock_step_is_released_by_the_next_ask_and_not_by_the_
         sender = asyncio.create_task(itemize(None))
         await until(channel, "1 to be taken")
         await turns(pause)
-        assert await outcome(asyncio.create_task(take(channel))) is None
+        assert await done(asyncio.create_task(anext(channel.receiver))) is None
         await turns(25)
         assert not sender.done()
         assert "0 to be taken, 1 waiting in itemize" in repr(channel)
-        further = asyncio.create_task(take(channel))
-        await outcome(sender)
+        further = asyncio.create_task(anext(channel.receiver))
+        await done(sender)
         assert not further.done()
     with pytest.raises(StopAsyncIteration):
-        await outcome(further)
+        await done(further)
 
 
 @any_item
@@ -251,7 +225,7 @@ async def test_closing_the_receiver_breaks_off_a_send(item: Item, pause: int) ->
     async def send() -> None:
         async with channel.sender as itemize:
             with pytest.raises(ReceiverClosed):
-                await outcome(asyncio.create_task(itemize(item)))
+                await done(asyncio.create_task(itemize(item)))
             trace.append("first")
             await itemize(item)
             trace.append("second")
@@ -261,9 +235,9 @@ async def test_closing_the_receiver_breaks_off_a_send(item: Item, pause: int) ->
     await until(channel, "1 to be taken")
     await turns(pause)
     await channel.receiver.aclose()
-    await outcome(sender)
+    await done(sender)
     assert trace == ["first", "left"]
-    assert await outcome(asyncio.create_task(rest(channel))) == []
+    assert await rest(channel.receiver) == []
 
 
 @either_mode
@@ -275,7 +249,7 @@ async def test_the_end_of_the_block_reaches_all_that_wait(buffer: int, pause: in
     If this failed, one worker of a pool would go home and the others wait for ever.
     """
     channel = Channel[Item](buffer=buffer)
-    receivers = [asyncio.create_task(take(channel)) for _ in range(3)]
+    receivers = [asyncio.create_task(anext(channel.receiver)) for _ in range(3)]
     await until(channel, "3 waiting for an item")
     await turns(pause)
     async with channel.sender:
@@ -283,10 +257,10 @@ async def test_the_end_of_the_block_reaches_all_that_wait(buffer: int, pause: in
         assert not any(receiver.done() for receiver in receivers)
     for receiver in receivers:
         with pytest.raises(StopAsyncIteration):
-            await outcome(receiver)
+            await done(receiver)
     for _ in range(2):
         with pytest.raises(StopAsyncIteration):
-            await outcome(asyncio.create_task(take(channel)))
+            await done(asyncio.create_task(anext(channel.receiver)))
 
 
 async def test_what_was_sent_before_the_end_is_received_after_it() -> None:
@@ -299,11 +273,11 @@ async def test_what_was_sent_before_the_end_is_received_after_it() -> None:
     async with channel.sender as itemize:
         await itemize(None)
         await itemize(None)
-    assert await outcome(asyncio.create_task(take(channel))) is None
-    assert await outcome(asyncio.create_task(take(channel))) is None
+    assert await done(asyncio.create_task(anext(channel.receiver))) is None
+    assert await done(asyncio.create_task(anext(channel.receiver))) is None
     for _ in range(2):
         with pytest.raises(StopAsyncIteration):
-            await outcome(asyncio.create_task(take(channel)))
+            await done(asyncio.create_task(anext(channel.receiver)))
 
 
 @either_mode
@@ -325,8 +299,8 @@ async def test_a_consumer_may_close_right_after_the_last_item(buffer: int) -> No
         pytest.fail("the context swallows nothing")
 
     sender = asyncio.create_task(send())
-    assert await outcome(asyncio.create_task(receive())) is None
-    await outcome(sender)
+    assert await done(asyncio.create_task(receive())) is None
+    await done(sender)
 
 
 @either_mode
@@ -358,9 +332,9 @@ async def test_a_dropped_receiver_is_a_closed_one(buffer: int) -> None:
 
     receiving: list[asyncio.Task[None]] = []
     sending = start()
-    await outcome(receiving.pop())
+    await done(receiving.pop())
     gc.collect()
-    await outcome(sending)
+    await done(sending)
     assert trace == ["left"]
 
 
@@ -384,7 +358,7 @@ async def test_no_item_is_lost_however_often_the_ask_is_cancelled(buffer: int) -
     received: list[int] = []
     cancelled = 0
     for patience in islice(cycle([0, 1, 2, 1, 3, 1, 4]), 20 * count):
-        ask = asyncio.create_task(take(channel))
+        ask = asyncio.create_task(anext(channel.receiver))
         await turns(patience)
         ask.cancel()
         await asyncio.wait([ask])
@@ -396,7 +370,7 @@ async def test_no_item_is_lost_however_often_the_ask_is_cancelled(buffer: int) -
             received.append(ask.result())
     assert received == list(range(count))
     assert cancelled > count // 2, "the test should cancel at all"
-    await outcome(producer)
+    await done(producer)
 
 
 @pytest.mark.parametrize("buffer", [0, 1, 3])
@@ -427,7 +401,7 @@ async def test_no_item_is_lost_or_doubled_however_often_the_itemize_is_cancelled
             for item, send in sends.items():
                 assert send.done(), "it waits for ever"
                 (cancelled if send.cancelled() else confirmed).append(item)
-    await outcome(consumer)
+    await done(consumer)
     assert taken == sorted(set(taken))
     assert set(confirmed) <= set(taken)
     assert len(cancelled) > count // 4, "the test should cancel at all"

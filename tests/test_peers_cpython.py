@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from typing import TypeVar
 
 import pytest
 
 from chanstream import Channel, ReceiverClosed, SenderClosed
 from tests.loops import turns
-
-T = TypeVar("T")
+from tests.outcomes import done, rest, until
 
 # A wait begins with a plain turn of the event loop, and parks only after that: whatever wakes it may come during either.
 either_wait = pytest.mark.parametrize("pause", [0, 5], ids=["turning", "parked"])
@@ -26,32 +24,6 @@ either_mode = pytest.mark.parametrize("buffer", [0, 2], ids=["lock-step", "buffe
 
 class Thing:
     """An item that can be watched."""
-
-
-async def take(channel: Channel[T]) -> T:
-    """Ask once."""
-    return await anext(channel.receiver)
-
-
-async def rest(channel: Channel[T]) -> list[T]:
-    """Ask until the stream ends."""
-    return [item async for item in channel.receiver]
-
-
-async def outcome(task: asyncio.Task[T]) -> T:
-    """What `task` comes to within a few turns. One that waits for ever fails the test and does not hang it."""
-    await turns(25)
-    assert task.done(), "it waits for ever"
-    return await task
-
-
-async def until(channel: Channel[T], state: str) -> None:
-    """Give turns until `channel` says `state` of itself, and not one more: what was woken in the last one has not run yet."""
-    for _ in range(25):
-        if state in repr(channel):
-            return
-        await turns(1)
-    pytest.fail(f"never {state}: {channel}")
 
 
 @either_mode
@@ -65,19 +37,19 @@ async def test_a_reader_cancelled_after_it_was_woken_leaves_the_item(buffer: int
     """
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        reader = asyncio.create_task(take(channel))
+        reader = asyncio.create_task(anext(channel.receiver))
         await turns(pause)
         writers = [asyncio.create_task(itemize(item)) for item in (1, 2)]
         await until(channel, "2 to be taken")
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await outcome(reader)
+            await done(reader)
         assert "2 to be taken" in repr(channel)
-        assert await outcome(asyncio.create_task(take(channel))) == 1
-        assert await outcome(asyncio.create_task(take(channel))) == 2
-    assert await outcome(asyncio.create_task(rest(channel))) == []
+        assert await done(asyncio.create_task(anext(channel.receiver))) == 1
+        assert await done(asyncio.create_task(anext(channel.receiver))) == 2
+    assert await rest(channel.receiver) == []
     for writer in writers:
-        await outcome(writer)
+        await done(writer)
 
 
 @either_mode
@@ -91,7 +63,7 @@ async def test_items_go_to_the_readers_that_are_left_in_their_order(cancelled: s
     """
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        readers = [asyncio.create_task(take(channel)) for _ in range(6)]
+        readers = [asyncio.create_task(anext(channel.receiver)) for _ in range(6)]
         await turns(pause)
         writers = [asyncio.create_task(itemize(item)) for item in (1, 2)]
         await until(channel, "2 to be taken")
@@ -100,14 +72,14 @@ async def test_items_go_to_the_readers_that_are_left_in_their_order(cancelled: s
         await turns(25)
         assert {place for place, reader in enumerate(readers) if reader.cancelled()} == cancelled
         first, second, *others = [reader for reader in readers if not reader.cancelled()]
-        assert await outcome(first) == 1
-        assert await outcome(second) == 2
+        assert await done(first) == 1
+        assert await done(second) == 2
         assert not any(reader.done() for reader in others), "only two items were sent"
         for writer in writers:
-            await outcome(writer)  # further items are asked for
+            await done(writer)  # further items are asked for
     for reader in others:
         with pytest.raises(StopAsyncIteration):
-            await outcome(reader)
+            await done(reader)
 
 
 @either_mode
@@ -120,16 +92,16 @@ async def test_a_reader_cancelled_before_the_item_comes_is_passed_over(buffer: i
     """
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        gone = asyncio.create_task(take(channel))
-        stays = asyncio.create_task(take(channel))
+        gone = asyncio.create_task(anext(channel.receiver))
+        stays = asyncio.create_task(anext(channel.receiver))
         await until(channel, "2 waiting for an item")
         await turns(pause)
         gone.cancel()
         writer = asyncio.create_task(itemize(1))
-        assert await outcome(stays) == 1
+        assert await done(stays) == 1
         assert gone.cancelled()
-    assert await outcome(asyncio.create_task(rest(channel))) == []
-    await outcome(writer)
+    assert await rest(channel.receiver) == []
+    await done(writer)
 
 
 @either_mode
@@ -142,13 +114,13 @@ async def test_a_cancelled_reader_leaves_no_trace(buffer: int) -> None:
     channel = Channel[int](buffer=buffer)
     before = repr(channel)
     for _ in range(3):
-        readers = [asyncio.create_task(take(channel)) for _ in range(4)]
+        readers = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
         await until(channel, "4 waiting for an item")
         for reader in readers:
             reader.cancel()
         for reader in readers:
             with pytest.raises(asyncio.CancelledError):
-                await outcome(reader)
+                await done(reader)
         assert repr(channel) == before
 
 
@@ -168,11 +140,11 @@ async def test_a_writer_cancelled_after_room_was_made_withdraws_its_item(pause: 
         assert await anext(channel.receiver) == 1  # makes room and wakes the writer
         writer.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await outcome(writer)
+            await done(writer)
         assert "0 to be taken, 0 waiting in itemize" in repr(channel)
-        await outcome(asyncio.create_task(itemize(2)))
+        await done(asyncio.create_task(itemize(2)))
         assert "1 to be taken" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == [2]
+    assert await rest(channel.receiver) == [2]
 
 
 @either_wait
@@ -198,9 +170,9 @@ async def test_room_goes_to_the_writers_that_are_left_in_their_order(cancelled: 
         assert first.done(), "there was room for it"
         assert not any(writer.done() for writer in others), "there was room for one"
     left = [1 + place for place in range(5) if place not in cancelled]
-    assert await outcome(asyncio.create_task(rest(channel))) == left
+    assert await rest(channel.receiver) == left
     for writer in (first, *others):
-        await outcome(writer)
+        await done(writer)
 
 
 @either_mode
@@ -218,11 +190,11 @@ async def test_a_cancelled_writer_in_the_middle_disturbs_neither_neighbour(buffe
         await turns(pause)
         writers["X"].cancel()
         with pytest.raises(asyncio.CancelledError):
-            await outcome(writers.pop("X"))
+            await done(writers.pop("X"))
         assert "5 to be taken" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == list("abcde")
+    assert await rest(channel.receiver) == list("abcde")
     for writer in writers.values():
-        await outcome(writer)
+        await done(writer)
 
 
 @either_mode
@@ -244,7 +216,7 @@ async def test_a_cancelled_writer_leaves_no_trace(buffer: int) -> None:
         await until(channel, "1 waiting in itemize")
         writer.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await outcome(writer)
+            await done(writer)
         del writer
         gc.collect()
         assert repr(channel) == before
@@ -263,22 +235,22 @@ async def test_a_writer_cancelled_after_its_item_was_taken_gets_only_its_cancell
         writer = asyncio.create_task(itemize(1))
         await until(channel, "1 to be taken")
         assert await anext(channel.receiver) == 1
-        reader = asyncio.create_task(take(channel)) if asked_again else None
+        reader = asyncio.create_task(anext(channel.receiver)) if asked_again else None
         if reader is not None:
             await until(channel, "1 waiting for an item")
             assert not writer.done()  # released, and has not run yet
         writer.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await outcome(writer)
+            await done(writer)
         assert "0 to be taken, 0 waiting in itemize" in repr(channel)
         if reader is None:
-            reader = asyncio.create_task(take(channel))
+            reader = asyncio.create_task(anext(channel.receiver))
         await turns(5)
         assert not reader.done(), "item 1 has been delivered"
         again = asyncio.create_task(itemize(2))
-        assert await outcome(reader) == 2
-    assert await outcome(asyncio.create_task(rest(channel))) == []
-    await outcome(again)
+        assert await done(reader) == 2
+    assert await rest(channel.receiver) == []
+    await done(again)
 
 
 @either_wait
@@ -295,9 +267,9 @@ async def test_two_slots_freed_in_one_step_release_two_writers(pause: int) -> No
         await turns(pause)
         assert [await anext(channel.receiver), await anext(channel.receiver)] == [0, 1]  # neither gives a turn
         for writer in writers:
-            await outcome(writer)
+            await done(writer)
         assert "2 to be taken, 0 waiting in itemize" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == [2, 3]
+    assert await rest(channel.receiver) == [2, 3]
 
 
 @either_wait
@@ -315,12 +287,12 @@ async def test_items_sent_in_one_step_reach_as_many_readers(buffer: int, pause: 
             for item in range(5):
                 await itemize(item)
 
-    readers = [asyncio.create_task(take(channel)) for _ in range(5)]
+    readers = [asyncio.create_task(anext(channel.receiver)) for _ in range(5)]
     await turns(pause)
     writer = asyncio.create_task(write())
-    assert [await outcome(reader) for reader in readers] == [0, 1, 2, 3, 4]
-    assert await outcome(asyncio.create_task(rest(channel))) == []
-    await outcome(writer)
+    assert [await done(reader) for reader in readers] == [0, 1, 2, 3, 4]
+    assert await rest(channel.receiver) == []
+    await done(writer)
 
 
 @pytest.mark.parametrize("buffer", [0, 1, 2])
@@ -342,10 +314,10 @@ async def test_as_many_asks_as_items_need_nobody_else_to_go_on(buffer: int) -> N
 
     writer = asyncio.create_task(write())
     reader = asyncio.create_task(read())
-    assert await outcome(reader) == [0, 1, 2, 3, 4]
+    assert await done(reader) == [0, 1, 2, 3, 4]
     assert writer.done() is (buffer > 0)
-    assert await outcome(asyncio.create_task(rest(channel))) == []
-    await outcome(writer)
+    assert await rest(channel.receiver) == []
+    await done(writer)
 
 
 @either_mode
@@ -364,12 +336,12 @@ async def test_an_itemizer_that_waits_when_the_block_ends_is_still_served(buffer
         await turns(pause)
     for _ in range(2):
         with pytest.raises(SenderClosed):
-            await outcome(asyncio.create_task(itemize(4)))
+            await done(asyncio.create_task(itemize(4)))
         assert "4 to be taken" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == [0, 1, 2, 3]
+    assert await rest(channel.receiver) == [0, 1, 2, 3]
     for writer in writers:
-        await outcome(writer)
-    assert await outcome(asyncio.create_task(rest(channel))) == []
+        await done(writer)
+    assert await rest(channel.receiver) == []
 
 
 @either_mode
@@ -389,14 +361,14 @@ async def test_closing_the_receiver_empties_the_channel_and_lets_everybody_go(bu
         assert "0 to be taken" in repr(channel)
         for writer in writers[buffer:]:
             with pytest.raises(ReceiverClosed):
-                await outcome(writer)
+                await done(writer)
         for writer in writers[:buffer]:
-            await outcome(writer)
+            await done(writer)
         for _ in range(2):
             with pytest.raises(ReceiverClosed):
-                await outcome(asyncio.create_task(itemize(4)))
+                await done(asyncio.create_task(itemize(4)))
             with pytest.raises(StopAsyncIteration):
-                await outcome(asyncio.create_task(take(channel)))
+                await done(asyncio.create_task(anext(channel.receiver)))
 
 
 @either_mode
@@ -408,13 +380,13 @@ async def test_closing_the_receiver_ends_the_asks_that_wait(buffer: int, pause: 
     If this failed, the workers of a pool would wait for ever after one of them closed the stream.
     """
     channel = Channel[int](buffer=buffer)
-    readers = [asyncio.create_task(take(channel)) for _ in range(3)]
+    readers = [asyncio.create_task(anext(channel.receiver)) for _ in range(3)]
     await until(channel, "3 waiting for an item")
     await turns(pause)
     await channel.receiver.aclose()
     for reader in readers:
         with pytest.raises(StopAsyncIteration):
-            await outcome(reader)
+            await done(reader)
     with pytest.raises(StopAsyncIteration):
-        await outcome(asyncio.create_task(take(channel)))
+        await done(asyncio.create_task(anext(channel.receiver)))
     assert "0 waiting for an item" in repr(channel)

@@ -16,21 +16,12 @@ import pytest
 
 from chanstream import Channel, ReceiverClosed, SenderFailed
 from tests.loops import turns
+from tests.outcomes import done, failed, over, rest
 
 T = TypeVar("T")
 
 either_wait = pytest.mark.parametrize("pause", [0, 5], ids=["turning", "parked"])
 either_mode = pytest.mark.parametrize("buffer", [0, 2], ids=["lock-step", "buffered"])
-
-
-async def take(channel: Channel[T]) -> T:
-    """Ask once."""
-    return await anext(channel.receiver)
-
-
-async def rest(channel: Channel[T]) -> list[T]:
-    """Ask until the stream ends."""
-    return [item async for item in channel.receiver]
 
 
 async def send_all(channel: Channel[T], items: list[T], error: Exception | None = None) -> None:
@@ -40,28 +31,6 @@ async def send_all(channel: Channel[T], items: list[T], error: Exception | None 
             await itemize(item)
         if error is not None:
             raise error
-
-
-async def outcome(task: asyncio.Task[T]) -> T:
-    """What `task` comes to within a few turns. One that waits for ever fails the test and does not hang it."""
-    await turns(25)
-    assert task.done(), "it waits for ever"
-    return await task
-
-
-async def stays_ended(channel: Channel[T]) -> None:
-    """Ask three times more, as Repeater's tests do after every end."""
-    for _ in range(3):
-        with pytest.raises(StopAsyncIteration):
-            await outcome(asyncio.create_task(take(channel)))
-
-
-async def stays_failed(channel: Channel[T], error: BaseException) -> None:
-    """Ask three times more, and get the same reason each time."""
-    for _ in range(3):
-        with pytest.raises(SenderFailed) as failed:
-            await outcome(asyncio.create_task(take(channel)))
-        assert failed.value.__cause__ is error
 
 
 async def test_each_itemize_waits_for_the_next_ask() -> None:
@@ -82,12 +51,12 @@ async def test_each_itemize_waits_for_the_next_ask() -> None:
     producer = asyncio.create_task(produce())
     for item in range(50):
         assert returned == list(range(item - 1))
-        assert await outcome(asyncio.create_task(take(channel))) == item
+        assert await done(asyncio.create_task(anext(channel.receiver))) == item
         assert returned == list(range(item))
     await turns(25)
     assert returned == list(range(49))
     await channel.receiver.aclose()
-    await outcome(producer)
+    await done(producer)
     assert returned == list(range(49))
 
 
@@ -105,18 +74,18 @@ async def test_an_itemize_is_released_by_the_ask_after_the_one_that_took_its_ite
     async with channel.sender as itemize:
         for step in steps:
             if step == "a":
-                asks.append(asyncio.create_task(take(channel)))
+                asks.append(asyncio.create_task(anext(channel.receiver)))
             else:
                 calls.append(asyncio.create_task(itemize(len(calls))))
             await turns(pause)
         await turns(25)
         assert [ask.result() for ask in asks] == [0, 1, 2, 3]
         assert [call.done() for call in calls] == [True, True, True, False]
-        further = asyncio.create_task(take(channel))
-        await outcome(calls[3])
+        further = asyncio.create_task(anext(channel.receiver))
+        await done(calls[3])
         assert not further.done()
     with pytest.raises(StopAsyncIteration):
-        await outcome(further)
+        await done(further)
     await asyncio.gather(*calls)
 
 
@@ -137,12 +106,12 @@ async def test_break_closes_nothing() -> None:
         return taken
 
     producer = asyncio.create_task(send_all(channel, [1, 2, 3, 4]))
-    assert await outcome(asyncio.create_task(consume())) == [1, 2, 3]
+    assert await done(asyncio.create_task(consume())) == [1, 2, 3]
     assert not producer.done()
     assert "receiver open" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == [4]
-    await outcome(producer)
-    await stays_ended(channel)
+    assert await rest(channel.receiver) == [4]
+    await done(producer)
+    await over(channel.receiver)
 
 
 async def test_an_error_in_the_loop_closes_nothing() -> None:
@@ -163,13 +132,13 @@ async def test_an_error_in_the_loop_closes_nothing() -> None:
 
     producer = asyncio.create_task(send_all(channel, [1, 2, 3, 4]))
     with pytest.raises(ValueError, match="can't handle 3") as raised:
-        await outcome(asyncio.create_task(consume()))
+        await done(asyncio.create_task(consume()))
     assert raised.value is error
     assert taken == [1, 2, 3]
     assert not producer.done()
-    assert await outcome(asyncio.create_task(rest(channel))) == [4]
-    await outcome(producer)
-    await stays_ended(channel)
+    assert await rest(channel.receiver) == [4]
+    await done(producer)
+    await over(channel.receiver)
 
 
 @either_mode
@@ -184,12 +153,12 @@ async def test_an_error_of_the_producer_comes_after_its_items_and_stays(count: i
     error = ValueError("in the block")
     producer = asyncio.create_task(send_all(channel, list(range(count)), error))
     for item in range(count):
-        assert await outcome(asyncio.create_task(take(channel))) == item
-    await stays_failed(channel, error)
+        assert await done(asyncio.create_task(anext(channel.receiver))) == item
+    await failed(channel.receiver, error)
     with pytest.raises(ValueError, match="in the block") as raised:
-        await outcome(producer)
+        await done(producer)
     assert raised.value is error
-    await stays_failed(channel, error)
+    await failed(channel.receiver, error)
 
 
 @either_mode
@@ -210,9 +179,9 @@ async def test_a_return_inside_the_block_ends_the_stream_after_its_items(count: 
         pytest.fail("the block does not end early")
 
     producer = asyncio.create_task(produce())
-    assert await outcome(asyncio.create_task(rest(channel))) == list(range(count))
-    assert await outcome(producer) == "the value"
-    await stays_ended(channel)
+    assert await rest(channel.receiver) == list(range(count))
+    assert await done(producer) == "the value"
+    await over(channel.receiver)
 
 
 @either_mode
@@ -240,9 +209,9 @@ async def test_a_producer_stops_waiting_when_its_consumer_is_done(buffer: int, p
     assert await anext(channel.receiver) == 0
     await turns(pause)
     await channel.receiver.aclose()
-    await outcome(producer)
+    await done(producer)
     assert trace == ["unsubscribed", "after the block"]
-    await stays_ended(channel)
+    await over(channel.receiver)
 
 
 @either_mode
@@ -260,15 +229,15 @@ async def test_closing_drops_what_is_buffered_even_after_the_block_has_ended(buf
     assert await anext(channel.receiver) == 0
     await turns(5)
     await channel.receiver.aclose()
-    await stays_ended(channel)
+    await over(channel.receiver)
     assert "0 to be taken, 0 waiting in itemize" in repr(channel)
     served = 0 if buffer == 0 else buffer + 1
     for number, call in enumerate(calls):
         if number < served:
-            await outcome(call)
+            await done(call)
         else:
             with pytest.raises(ReceiverClosed):
-                await outcome(call)
+                await done(call)
 
 
 async def test_an_error_that_nobody_has_met_is_forgotten_by_closing() -> None:
@@ -280,12 +249,12 @@ async def test_an_error_that_nobody_has_met_is_forgotten_by_closing() -> None:
     channel = Channel[int](buffer=4)
     error = ValueError("in the block")
     producer = asyncio.create_task(send_all(channel, [1, 2, 3, 4], error))
-    assert await outcome(asyncio.create_task(take(channel))) == 1
+    assert await done(asyncio.create_task(anext(channel.receiver))) == 1
     with pytest.raises(ValueError, match="in the block"):
-        await outcome(producer)
+        await done(producer)
     assert "sender failed" in repr(channel)
     await channel.receiver.aclose()
-    await stays_ended(channel)
+    await over(channel.receiver)
 
 
 async def test_closing_twice_is_closing_once() -> None:
@@ -296,13 +265,13 @@ async def test_closing_twice_is_closing_once() -> None:
     """
     channel = Channel[int]()
     producer = asyncio.create_task(send_all(channel, [1, 2, 3]))
-    assert await outcome(asyncio.create_task(take(channel))) == 1
+    assert await done(asyncio.create_task(anext(channel.receiver))) == 1
     for _ in range(2):
         await channel.receiver.aclose()
-        await stays_ended(channel)
-    await outcome(producer)
+        await over(channel.receiver)
+    await done(producer)
     await channel.receiver.aclose()
-    await stays_ended(channel)
+    await over(channel.receiver)
 
 
 @either_mode
@@ -326,10 +295,10 @@ async def test_asks_that_wait_are_settled_in_their_order(buffer: int, pause: int
     await turns(pause)
     producer = asyncio.create_task(send_all(channel, [10, 20, 30]))
     for each in asks:
-        await outcome(each)
+        await done(each)
     assert settled == [(0, 10), (1, 20), (2, 30), (3, "end"), (4, "end")]
-    await outcome(producer)
-    await stays_ended(channel)
+    await done(producer)
+    await over(channel.receiver)
 
 
 @either_wait
@@ -341,18 +310,18 @@ async def test_a_failure_reaches_every_ask_that_waits(pause: int) -> None:
     """
     channel = Channel[int]()
     error = ValueError("in the block")
-    asks = [asyncio.create_task(take(channel)) for _ in range(4)]
+    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
     await turns(pause)
     producer = asyncio.create_task(send_all(channel, [1, 2], error))
-    assert await outcome(asks[0]) == 1
-    assert await outcome(asks[1]) == 2
+    assert await done(asks[0]) == 1
+    assert await done(asks[1]) == 2
     for ask in asks[2:]:
-        with pytest.raises(SenderFailed) as failed:
-            await outcome(ask)
-        assert failed.value.__cause__ is error
+        with pytest.raises(SenderFailed) as caught:
+            await done(ask)
+        assert caught.value.__cause__ is error
     with pytest.raises(ValueError, match="in the block"):
-        await outcome(producer)
-    await stays_failed(channel, error)
+        await done(producer)
+    await failed(channel.receiver, error)
 
 
 @either_mode
@@ -366,11 +335,11 @@ async def test_an_exception_is_an_item_like_any_other(buffer: int) -> None:
     channel = Channel[BaseException | int](buffer=buffer)
     sent: list[BaseException | int] = [1, ValueError("an item"), StopAsyncIteration(), asyncio.CancelledError(), 2]
     producer = asyncio.create_task(send_all(channel, sent))
-    taken = await outcome(asyncio.create_task(rest(channel)))
+    taken = await rest(channel.receiver)
     assert len(taken) == len(sent)
     assert all(a is b for a, b in zip(taken, sent, strict=True))
-    await outcome(producer)
-    await stays_ended(channel)
+    await done(producer)
+    await over(channel.receiver)
 
 
 @either_wait
@@ -381,12 +350,12 @@ async def test_items_that_are_waited_for_do_not_fill_the_buffer(pause: int) -> N
     If this failed, a producer would wait although its consumers are ahead of it.
     """
     channel = Channel[int](buffer=1)
-    asks = [asyncio.create_task(take(channel)) for _ in range(2)]
+    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
     await turns(pause)
     async with channel.sender as itemize:
         calls = [asyncio.create_task(itemize(item)) for item in range(3)]
         for call in calls:
-            await outcome(call)
+            await done(call)
         assert [ask.result() for ask in asks] == [0, 1]
         assert "1 to be taken, 0 waiting in itemize" in repr(channel)
-    assert await outcome(asyncio.create_task(rest(channel))) == [2]
+    assert await rest(channel.receiver) == [2]

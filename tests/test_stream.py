@@ -26,6 +26,8 @@ from typing_extensions import override
 
 from chanstream import Channel, Itemizer, stream
 from tests.loops import turns
+from tests.outcomes import collect, wait_for
+from tests.producers import busy, count, logged
 
 T = TypeVar("T")
 
@@ -57,35 +59,9 @@ class Bare:
         return "bare"
 
 
-async def count(itemize: Itemizer[int], up_to: int) -> None:
-    for number in range(up_to):
-        await itemize(number)
-
-
 async def numbers(up_to: int) -> AsyncGenerator[int, None]:
     for number in range(up_to):
         yield number
-
-
-async def logged(itemize: Itemizer[int], log: list[str], up_to: int = 1_000) -> None:
-    """Count, and tell of the end and of the cleanup, which takes its time."""
-    try:
-        await count(itemize, up_to)
-        log.append("end")
-    except BaseException as error:
-        log.append(type(error).__name__)
-        raise
-    finally:
-        await turns(2)
-        log.append("cleaned")
-
-
-async def rest(rows: AsyncIterator[T]) -> list[T]:
-    return [row async for row in rows]
-
-
-async def wait_for(awaitable: Awaitable[T]) -> T:
-    return await awaitable
 
 
 async def told(awaitable: Awaitable[T]) -> T | str:
@@ -114,7 +90,7 @@ async def test_a_stream_is_an_async_generator_object() -> None:
     rows = stream(count, 3)
     assert inspect.isasyncgen(rows)
     assert aiter(rows) is rows
-    assert await rest(rows) == [0, 1, 2]
+    assert await collect(rows) == [0, 1, 2]
     for _ in range(2):  # and it stays so
         with pytest.raises(StopAsyncIteration):
             await anext(rows)
@@ -129,7 +105,7 @@ async def test_func_starts_with_the_first_ask() -> None:
     await turns()
     assert log == []
     await rows.aclose()
-    assert await rest(rows) == []
+    assert await collect(rows) == []
     unasked = stream(logged, log)
     del unasked
     gc.collect()
@@ -217,7 +193,7 @@ async def test_any_object_is_an_item() -> None:
         # Also what the library itself passes around.
         await itemize(itemize)
 
-    got = await rest(stream(produce))
+    got = await collect(stream(produce))
     assert all(one is other for one, other in zip(items, got, strict=False))
     assert len(got) == len(items) + 1
 
@@ -231,8 +207,8 @@ async def test_func_gets_its_arguments_of_whatever_name() -> None:
     async def echo(itemize: Itemizer[object], first: int, /, second: int, *, func: int, self: int = 4) -> None:
         await itemize((first, second, func, self))
 
-    assert await rest(stream(echo, 1, 2, func=3)) == [(1, 2, 3, 4)]
-    assert await rest(stream(echo, 1, second=2, func=3, self=6)) == [(1, 2, 3, 6)]
+    assert await collect(stream(echo, 1, 2, func=3)) == [(1, 2, 3, 4)]
+    assert await collect(stream(echo, 1, second=2, func=3, self=6)) == [(1, 2, 3, 6)]
 
 
 async def test_func_may_be_anything_that_returns_a_coroutine() -> None:
@@ -258,11 +234,11 @@ async def test_func_may_be_anything_that_returns_a_coroutine() -> None:
     def plain(itemize: Itemizer[int]) -> Coroutine[object, None, None]:
         return deferred(itemize)
 
-    assert await rest(stream(Table().read, times=2)) == [1, 2, 1, 2]
-    assert await rest(stream(Table.read_all)) == [1, 2]
-    assert await rest(stream(functools.partial(count, up_to=2))) == [0, 1]
-    assert await rest(stream(Table())) == [1, 2]
-    assert await rest(stream(plain)) == [1]
+    assert await collect(stream(Table().read, times=2)) == [1, 2, 1, 2]
+    assert await collect(stream(Table.read_all)) == [1, 2]
+    assert await collect(stream(functools.partial(count, up_to=2))) == [0, 1]
+    assert await collect(stream(Table())) == [1, 2]
+    assert await collect(stream(plain)) == [1]
 
 
 class Foreign(Coroutine[object, None, None]):
@@ -302,7 +278,7 @@ async def test_func_may_return_a_coroutine_of_another_make() -> None:
         return Foreign(logged(itemize, log, up_to))
 
     log: list[str] = []
-    assert await rest(stream(produce, log, 2)) == [0, 1]
+    assert await collect(stream(produce, log, 2)) == [0, 1]
     assert log == ["end", "cleaned"]
     log.clear()
     async with aclosing(stream(produce, log, 2)) as rows:
@@ -324,38 +300,6 @@ async def test_func_may_return_a_coroutine_of_another_make() -> None:
             await anext(stream(wait))
 
 
-@pytest.mark.parametrize("wrong", [None, 3, "count"])
-def test_func_has_to_be_callable(wrong: object) -> None:
-    """Rules 18 and 21: at once, and naming the argument."""
-    with pytest.raises(TypeError, match=rf"^func takes an async function .*, not {type(wrong).__name__}$"):
-        stream(wrong)  # type: ignore[arg-type]
-
-
-async def test_func_has_to_return_a_coroutine() -> None:
-    """Rules 18 and 21: a plain function and an async generator function are told from a producer, at the first ask."""
-
-    def plain(itemize: Itemizer[int]) -> None:
-        del itemize
-
-    async def generator(itemize: Itemizer[int]) -> AsyncGenerator[int, None]:
-        del itemize
-        yield 1
-
-    for wrong, returned in (plain, "NoneType"), (generator, "async_generator"):
-        rows = stream(wrong)  # type: ignore[arg-type]
-        with pytest.raises(
-            TypeError, match=rf"^func takes an async function, .*{wrong.__name__}.* returned {returned}: .*`async def`"
-        ):
-            await anext(rows)
-        assert await rest(rows) == []
-
-
-async def test_arguments_that_func_does_not_take_are_told_at_the_first_ask() -> None:
-    """Rules 18 and 21."""
-    with pytest.raises(TypeError, match="positional arguments"):
-        await anext(stream(count, 1, 2))  # type: ignore[call-arg]
-
-
 # What func may await.
 
 
@@ -368,7 +312,7 @@ async def test_func_may_await_everything() -> None:
         loop.call_soon(future.set_result, "future")
         await itemize(await future)
         await itemize(await asyncio.sleep(0, "turn"))
-        await itemize(await asyncio.sleep(1e-6, "sleep"))
+        await itemize(await asyncio.sleep(1e-6, "sleep"))  # unlike a turn, this sets a timer
         await itemize(await asyncio.create_task(asyncio.sleep(0, "task")))
         await itemize(await asyncio.gather(asyncio.sleep(0, "both"), awaited()))
         async with asyncio.TaskGroup() as group:
@@ -395,7 +339,7 @@ async def test_func_may_await_everything() -> None:
     async def awaited() -> str:
         return await Bare()
 
-    assert await rest(stream(produce)) == [
+    assert await collect(stream(produce)) == [
         *("future", "turn", "sleep", "task", ["both", "bare"], ["a", "b"], "timeout", "thread"),
         *(0, 1, 0, 1, 0, 1),
         *("bare", "end"),
@@ -425,7 +369,7 @@ async def test_the_itemizer_may_be_passed_on_to_any_depth() -> None:
         await helper(itemize)
         await itemize("end")
 
-    assert await rest(stream(produce)) == ["<p>", "before", "between", "after", "</p>", "end"]
+    assert await collect(stream(produce)) == ["<p>", "before", "between", "after", "</p>", "end"]
 
 
 async def test_the_outer_itemizer_may_be_used_inside_an_inner_stream() -> None:
@@ -441,7 +385,7 @@ async def test_the_outer_itemizer_may_be_used_inside_an_inner_stream() -> None:
             await itemize(f"through {row}")
         await itemize("end")
 
-    assert await rest(stream(outer)) == ["out 1", "through in 1", "out 2", "end"]
+    assert await collect(stream(outer)) == ["out 1", "through in 1", "out 2", "end"]
 
 
 async def test_streams_nest_deeply() -> None:
@@ -452,7 +396,7 @@ async def test_streams_nest_deeply() -> None:
         async for row in rows:
             await itemize(row + 1)
 
-    assert await rest(stream(again, 20)) == [21, 22, 23]
+    assert await collect(stream(again, 20)) == [21, 22, 23]
 
 
 async def test_context_variables_are_those_of_a_generator() -> None:
@@ -507,7 +451,7 @@ async def test_an_error_of_func_is_that_of_a_generator() -> None:
                 right = await told(anext(generator))
                 assert await told(anext(rows)) == right, (kind, after)
             for ended in generator, rows:  # and it stays so
-                assert await rest(ended) == []
+                assert await collect(ended) == []
 
 
 async def test_an_error_of_func_keeps_its_traceback_cause_and_context() -> None:
@@ -525,7 +469,7 @@ async def test_an_error_of_func_keeps_its_traceback_cause_and_context() -> None:
         await deep(itemize)
 
     with pytest.raises(BodyError) as raised:
-        await rest(stream(produce))
+        await collect(stream(produce))
     assert raised.value.__cause__ is cause
     assert raised.value.__context__ is context
     assert context.__context__ is None
@@ -615,7 +559,7 @@ async def test_a_generator_that_ignores_its_end_is_told_so() -> None:
         await rows.aclose()
     # It is where a generator would be: suspended at its second item.
     assert await anext(rows) == 2
-    assert await rest(rows) == []
+    assert await collect(rows) == []
 
 
 async def test_a_sent_value_goes_nowhere_and_before_the_start_it_is_refused() -> None:
@@ -634,7 +578,7 @@ async def test_a_sent_value_goes_nowhere_and_before_the_start_it_is_refused() ->
     assert await rows.asend(None) == 0
     assert await rows.asend("value") == 1  # type: ignore[arg-type]
     assert await anext(rows) == 2
-    assert await rest(rows) == []
+    assert await collect(rows) == []
     assert returned == [None] * 3
 
 
@@ -644,7 +588,7 @@ async def test_an_error_thrown_in_before_the_start_ends_it() -> None:
     rows = stream(logged, log)
     with pytest.raises(Thrown):
         await rows.athrow(Thrown)
-    assert await rest(rows) == []
+    assert await collect(rows) == []
     assert log == []
 
 
@@ -673,7 +617,7 @@ async def test_a_stream_closed_at_any_item_is_cleaned_up() -> None:
             assert [await anext(rows) for _ in range(taken)] == list(range(taken))
         assert log == (["GeneratorExit", "cleaned"] if taken else [])
         await rows.aclose()
-        assert await rest(rows) == []
+        assert await collect(rows) == []
 
 
 async def test_a_cleanup_in_a_helper_is_waited_for_too() -> None:
@@ -742,7 +686,7 @@ async def test_a_stream_can_be_closed_wherever_its_itemizer_was_passed_on_to() -
         "by a generator": ["generator cleaned", "frame cleaned", "cleaned"],
         "last": ["cleaned"],
     }
-    assert await rest(stream(produce)) == list(cleaned)
+    assert await collect(stream(produce)) == list(cleaned)
     for item, right in cleaned.items():
         async with aclosing(stream(produce)) as rows:
             while await anext(rows) != item:
@@ -801,26 +745,6 @@ async def test_closing_a_stream_closes_the_streams_inside_it() -> None:
 
 
 # Cancellation.
-
-
-async def busy(itemize: Itemizer[str], log: list[str], event: asyncio.Event) -> None:
-    """A producer with every kind of await: its itemizer, a turn, an event, a task, a channel, and in its cleanup."""
-    log.append("start")
-    try:
-        await itemize("first")
-        await asyncio.sleep(0)
-        await asyncio.create_task(turns(1))
-        async with Channel[int](buffer=1).fed_by(count, 2) as rows:
-            async for number in rows:
-                await itemize(str(number))
-        await event.wait()
-        async with asyncio.timeout(100):
-            await itemize("last")
-    finally:
-        log.append("clean")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        log.append("cleaned")
 
 
 async def busy_generator(log: list[str], event: asyncio.Event) -> AsyncGenerator[str, None]:
@@ -883,7 +807,7 @@ async def test_a_cancellation_reaches_func_where_it_awaits_and_can_be_handled_th
             await itemize(f"cancelled {error}")
         await itemize("after")
 
-    task = asyncio.create_task(rest(stream(produce)))
+    task = asyncio.create_task(collect(stream(produce)))
     await turns()
     task.cancel("by the test")
     assert await task == ["before", "cancelled by the test", "after"]
@@ -906,7 +830,7 @@ async def test_a_timeout_of_the_consumer_reaches_func_and_ends_it() -> None:
         async with asyncio.timeout(0):
             await anext(rows)
     assert log == ["cleaned"]
-    assert await rest(rows) == []
+    assert await collect(rows) == []
 
 
 async def test_a_stream_that_is_asked_twice_at_once_refuses_the_second() -> None:
@@ -925,7 +849,7 @@ async def test_a_stream_that_is_asked_twice_at_once_refuses_the_second() -> None
             await again
     event.set()
     assert await first == 0
-    assert await rest(rows) == [1]
+    assert await collect(rows) == [1]
 
 
 async def test_a_body_that_asks_its_own_stream_is_refused() -> None:
@@ -939,7 +863,7 @@ async def test_a_body_that_asks_its_own_stream_is_refused() -> None:
         await itemize("last")
 
     mine.append(stream(produce))
-    assert await rest(mine[0]) == ["first", "last"]
+    assert await collect(mine[0]) == ["first", "last"]
 
 
 # Garbage and shutdown.
@@ -1033,7 +957,7 @@ async def test_the_itemizer_of_another_task_is_refused_and_names_the_way_out() -
         assert [type(each) for each in group.value.exceptions] == [RuntimeError]
         await itemize("last")
 
-    assert await rest(stream(produce)) == ["first", "second", "last"]
+    assert await collect(stream(produce)) == ["first", "second", "last"]
     assert refused == ["by a child"]
 
 
@@ -1045,7 +969,7 @@ async def test_the_itemizers_of_several_other_tasks_are_each_refused() -> None:
         told.extend(await asyncio.gather(*(wait_for(itemize(number)) for number in range(3)), return_exceptions=True))
         await itemize(3)
 
-    assert await rest(stream(produce)) == [3]
+    assert await collect(stream(produce)) == [3]
     for error in told:
         with pytest.raises(RuntimeError, match=FOREIGN):
             raise error or AssertionError
@@ -1066,7 +990,7 @@ async def test_the_itemizer_in_a_thread_is_refused() -> None:
             await asyncio.to_thread(asyncio.run, wait_for(itemize(2)))
         await itemize(3)
 
-    assert await rest(stream(produce)) == [3]
+    assert await collect(stream(produce)) == [3]
 
 
 async def test_the_itemizer_of_another_task_that_is_cancelled_leaves_no_trace() -> None:
@@ -1091,7 +1015,7 @@ async def test_the_itemizer_of_another_task_that_is_cancelled_leaves_no_trace() 
     gc.collect()
     assert watch[0]() is None
     assert await rows.athrow(RuntimeError("of the consumer")) == "of the consumer"
-    assert await rest(rows) == []
+    assert await collect(rows) == []
 
 
 async def test_the_itemizer_between_two_items_and_after_the_end_is_refused() -> None:
@@ -1113,14 +1037,14 @@ async def test_the_itemizer_between_two_items_and_after_the_end_is_refused() -> 
                 await kept[-1](9)
             with pytest.raises(RuntimeError, match=FOREIGN):
                 await asyncio.create_task(wait_for(kept[-1](9)))
-            assert await rest(stream(misuse)) == ["refused"]
+            assert await collect(stream(misuse)) == ["refused"]
 
     rows = stream(produce)
     assert await anext(rows) == 0
     await try_all()
-    assert await rest(rows) == [1]
+    assert await collect(rows) == [1]
     await try_all()
-    assert await rest(rows) == []
+    assert await collect(rows) == []
     async with aclosing(stream(produce)) as rows:
         await anext(rows)
     await try_all()
@@ -1140,7 +1064,7 @@ async def test_the_itemizer_of_the_consumers_source_is_refused_inside_another_st
                 await kept[0](9)
             await itemize(row)
 
-    assert await rest(stream(consume)) == [0, 1]
+    assert await collect(stream(consume)) == [0, 1]
 
 
 async def test_an_itemizer_whose_coroutine_is_never_awaited_warns() -> None:
@@ -1154,7 +1078,7 @@ async def test_an_itemizer_whose_coroutine_is_never_awaited_warns() -> None:
         assert any("itemize" in str(warning.message) and "was never awaited" in str(warning.message) for warning in caught)
         await itemize(2)
 
-    assert await rest(stream(produce)) == [2]
+    assert await collect(stream(produce)) == [2]
 
 
 async def test_the_order_is_that_of_the_awaits() -> None:
@@ -1165,7 +1089,7 @@ async def test_the_order_is_that_of_the_awaits() -> None:
         await other
         await one
 
-    assert await rest(stream(produce)) == ["called second", "called first"]
+    assert await collect(stream(produce)) == ["called second", "called first"]
 
 
 # What it keeps.
@@ -1310,4 +1234,4 @@ async def test_an_endless_stream_needs_no_stack() -> None:
         for _ in range(3 * sys.getrecursionlimit()):
             await itemize(depth(inspect.currentframe()))
 
-    assert len(set(await rest(stream(produce)))) == 1
+    assert len(set(await collect(stream(produce)))) == 1

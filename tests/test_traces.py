@@ -253,7 +253,7 @@ def traced(joined: Joined, loop: str, producer: tuple[Step, ...], consumer: tupl
 
 
 @given(producers, consumers, st.sampled_from(list(LOOPS)))
-@examples(400)
+@examples(250)
 def test_a_channel_leaves_the_trace_of_an_async_generator(
     producer: tuple[Step, ...], consumer: tuple[Visit, ...], loop: str
 ) -> None:

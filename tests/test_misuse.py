@@ -1,0 +1,844 @@
+"""What each mistake gets, and that it changes nothing: rules 8, 19 and 21, and the surface.
+
+The table is `MISTAKES`. The README has the same rows, so that a user finds a mistake by what was written or by what came of it.
+Some errors are Python's own: they name the object and the fact, and their remedy is in the README alone.
+
+The types refuse most of it before it runs: each `type: ignore` here is a mistake that mypy has found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import pickle
+import re
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+
+import pytest
+
+from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderFailed, stream
+from tests.loops import turns
+from tests.outcomes import collect, done
+from tests.producers import count
+
+README = Path(__file__).parent.parent / "README.md"
+HEADING = "### Mistakes and what they get"
+
+
+class Moment(Enum):
+    """When a mistake is made."""
+
+    BEFORE = auto()
+    """Nobody has opened the sender."""
+    INSIDE = auto()
+    """In the sender block, with one item in the buffer."""
+    AFTER = auto()
+    """The block has ended, with two items in the buffer."""
+    CLOSED = auto()
+    """Everything was taken, and the receiver closed."""
+
+
+ALWAYS = frozenset(Moment)
+OPENED = ALWAYS - {Moment.BEFORE}
+ENDED = OPENED - {Moment.INSIDE}
+
+
+@dataclass
+class Scene:
+    """What a mistake is made with: a channel of this event loop, which has waited before, and its itemizer once there is one."""
+
+    channel: Channel[int]
+    itemize: Itemizer[int] = field(init=False)
+
+
+@dataclass(frozen=True)
+class Try:
+    """One way to make a mistake: as the user writes it, as a program, and the words that name the object and what it got."""
+
+    written: str
+    program: Callable[[Scene], object]
+    names: str = ""
+    at: frozenset[Moment] = ALWAYS
+    got: str = ""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A row of the table. Without a `remedy`, the error is Python's own; without a `fact`, that is in the words of each try."""
+
+    what: str
+    gets: str
+    error: type[Exception] | None
+    fact: str
+    remedy: str
+    tries: tuple[Try, ...]
+
+
+# The programs that are more than an expression.
+
+
+async def loop_with_for(scene: Scene) -> None:
+    for _ in scene.channel.receiver:  # type: ignore[attr-defined]
+        pass
+
+
+async def loop_over_a_stream_with_for(_: Scene) -> None:
+    for _item in stream(count, 1):  # type: ignore[attr-defined]
+        pass
+
+
+async def enter_a_sender_with_with(scene: Scene) -> None:
+    with scene.channel.sender:  # type: ignore[attr-defined]
+        pass
+
+
+async def enter_a_receiver_with_with(scene: Scene) -> None:
+    with scene.channel.receiver:  # type: ignore[attr-defined]
+        pass
+
+
+async def enter_a_feed_with_with(scene: Scene) -> None:
+    with scene.channel.fed_by(count, 1):  # type: ignore[attr-defined]
+        pass
+
+
+async def loop_over_the_channel(scene: Scene) -> None:
+    async for _ in scene.channel:  # type: ignore[attr-defined]
+        pass
+
+
+async def loop_over_the_sender(scene: Scene) -> None:
+    async for _ in scene.channel.sender:  # type: ignore[attr-defined]
+        pass
+
+
+async def loop_over_a_feed(scene: Scene) -> None:
+    async for _ in scene.channel.fed_by(count, 1):  # type: ignore[attr-defined]
+        pass
+
+
+async def enter_the_channel(scene: Scene) -> None:
+    async with scene.channel:  # type: ignore[attr-defined]
+        pass
+
+
+async def enter_a_stream(_: Scene) -> None:
+    async with stream(count, 1):  # type: ignore[attr-defined]
+        pass
+
+
+async def call_what_the_receiver_gives(_: Scene) -> None:
+    async with Channel[int]().receiver as itemize:
+        await itemize(1)  # type: ignore[operator]
+
+
+async def make_a_task_of_the_itemizer(scene: Scene) -> None:
+    await asyncio.create_task(scene.itemize)  # type: ignore[arg-type]
+
+
+async def pass_the_channel_as_a_sink(scene: Scene) -> None:
+    await send_one(scene.channel)  # type: ignore[arg-type]
+
+
+async def send_one(sink: Sender[int]) -> None:
+    async with sink as itemize:
+        await itemize(1)
+
+
+async def open_the_sender(scene: Scene) -> None:
+    await send_one(scene.channel.sender)
+
+
+async def feed(scene: Scene) -> None:
+    async with scene.channel.fed_by(count, 1):
+        pass
+
+
+async def enter_a_block_again(_: Scene) -> None:
+    block = Channel[int]().fed_by(count, 1)
+    async with block as items:
+        assert await collect(items) == [0]
+    async with block:
+        pass
+
+
+async def await_when_the_block_has_ended(_: Scene) -> None:
+    async def itemize_later(channel: Channel[int]) -> object:
+        async with channel.sender as itemize:
+            return itemize(1)
+        return None
+
+    later = await itemize_later(Channel[int](buffer=1))
+    assert inspect.isawaitable(later)
+    await later
+
+
+async def forget_to_await_itemize(scene: Scene) -> None:
+    scene.itemize(3)  # type: ignore[unused-coroutine]
+
+
+async def forget_to_await_anext(scene: Scene) -> None:
+    anext(scene.channel.receiver)  # type: ignore[unused-coroutine]
+
+
+async def forget_to_await_aclose(scene: Scene) -> None:
+    scene.channel.receiver.aclose()  # type: ignore[unused-coroutine]
+
+
+async def return_an_itemize(_: Scene) -> None:
+    async def produce(itemize: Itemizer[int]) -> object:
+        return itemize(1)
+
+    assert await collect(stream(produce)) == []  # type: ignore[arg-type]
+
+
+async def send_on_when_nobody_takes(_: Scene) -> None:
+    channel = Channel[int](buffer=1)
+    async with channel.sender as itemize:
+        await channel.receiver.aclose()
+        with suppress(ReceiverClosed):
+            await itemize(1)
+        with pytest.raises(ReceiverClosed) as caught:
+            await itemize(2)
+    raise caught.value
+
+
+async def loop_over_a_closed_receiver(_: Scene) -> None:
+    channel = Channel[int](buffer=1)
+    async with channel.sender as itemize:
+        await itemize(1)
+        await channel.receiver.aclose()
+        assert await collect(channel.receiver) == []
+
+
+async def leave_a_loop_by_break(_: Scene) -> None:
+    channel = Channel[int]()
+    task = asyncio.create_task(send_three(channel.sender))
+    async for _item in channel.receiver:
+        break
+    await turns()
+    assert not task.done()
+    assert await collect(channel.receiver) == [2, 3]
+    await done(task)
+
+
+async def leave_a_loop_by_an_error(_: Scene) -> None:
+    channel = Channel[int]()
+    receiver = channel.receiver
+    task = asyncio.create_task(send_three(channel.sender))
+    del channel
+    with suppress(ValueError):
+        async for _item in receiver:
+            raise ValueError
+    await turns()
+    assert not task.done()
+    del receiver
+    await done(task)  # it was dropped, and so ends the block
+
+
+async def send_three(sender: Sender[int]) -> None:
+    async with sender as itemize:
+        for item in (1, 2, 3):
+            await itemize(item)
+
+
+async def loop_again(_: Scene) -> None:
+    channel = Channel[int](buffer=1)
+    await send_one(channel.sender)
+    assert await collect(channel.receiver) == [1]
+    assert await collect(channel.receiver) == []
+
+
+async def make_a_block_and_leave_it_at_that(scene: Scene) -> None:
+    tasks = asyncio.all_tasks()
+    scene.channel.fed_by(count, 1)
+    await turns()
+    assert asyncio.all_tasks() == tasks
+
+
+async def call_it_in_a_task(_: Scene) -> None:
+    async def produce(itemize: Itemizer[int]) -> None:
+        await asyncio.create_task(once(itemize))
+
+    await collect(stream(produce))
+
+
+async def once(itemize: Itemizer[int]) -> None:
+    await itemize(1)
+
+
+async def keep_and_call_it_later(_: Scene) -> None:
+    kept: list[Itemizer[int]] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        kept.append(itemize)
+        await itemize(1)
+
+    assert await collect(stream(produce)) == [1]
+    await kept[0](2)
+
+
+async def iterate_a_stream_in_two_tasks(_: Scene) -> None:
+    async def produce(itemize: Itemizer[int]) -> None:
+        await turns(2)
+        await itemize(1)
+
+    items = stream(produce)
+    first = asyncio.create_task(collect(items))
+    await turns(1)
+    try:
+        await collect(items)
+    finally:
+        assert await done(first) == [1]
+
+
+def plain(itemize: Itemizer[int]) -> None:
+    del itemize
+
+
+async def generator(itemize: Itemizer[int]) -> AsyncGenerator[int, None]:
+    del itemize
+    yield 1
+
+
+def old_generator(itemize: Itemizer[int]) -> Generator[int, None, None]:
+    del itemize
+    yield 1
+
+
+async def feed_by(func: object) -> None:
+    async with Channel[int]().fed_by(func) as items:  # type: ignore[arg-type]
+        await collect(items)
+
+
+async def read_stream(func: object) -> None:
+    items: AsyncGenerator[int, None] = stream(func)  # type: ignore[arg-type]
+    try:
+        await anext(items)
+    finally:
+        assert await collect(items) == []
+
+
+async def feed_by_a_running_generator(scene: Scene) -> None:
+    scene.channel.fed_by(generator(scene.itemize))  # type: ignore[arg-type]
+
+
+async def feed_by_too_much(_: Scene) -> None:
+    async with Channel[int]().fed_by(count, 1, 2) as items:  # type: ignore[call-arg]
+        await collect(items)
+
+
+def with_coroutine(take: Callable[[object], object]) -> None:
+    """Call `take` with a coroutine, as whoever calls the producer does, and close that."""
+
+    async def ignore(_: int, /) -> None:
+        pass
+
+    coroutine = count(ignore, 1)
+    try:
+        take(coroutine)
+    finally:
+        coroutine.close()
+
+
+def replace_an_end(scene: Scene) -> None:
+    scene.channel.sender = scene.channel.sender  # type: ignore[misc]
+
+
+def replace_the_other_end(scene: Scene) -> None:
+    scene.channel.receiver = scene.channel.receiver  # type: ignore[misc]
+
+
+def delete_an_end(scene: Scene) -> None:
+    del scene.channel.receiver
+
+
+def add_an_attribute(scene: Scene) -> None:
+    scene.channel.name = "numbers"  # type: ignore[attr-defined]
+
+
+def add_an_attribute_to_an_end(scene: Scene) -> None:
+    scene.channel.sender.name = "numbers"  # type: ignore[attr-defined]
+
+
+def add_an_attribute_to_the_other_end(scene: Scene) -> None:
+    scene.channel.receiver.name = "numbers"  # type: ignore[attr-defined]
+
+
+def wrong_buffer(wrong: object) -> Try:
+    got = f", not {type(wrong).__name__}"
+    return Try(f"Channel[int](buffer={wrong!r})", lambda _: Channel[int](buffer=wrong), "Channel(buffer=...)", got=got)  # type: ignore[arg-type]
+
+
+def pickled(written: str, part: Callable[[Scene], object], names: str) -> list[Try]:
+    """With every protocol."""
+
+    def by(protocol: int) -> Try:
+        return Try(f"pickle.dumps({written}, {protocol})", lambda scene: pickle.dumps(part(scene), protocol), names)
+
+    return [by(protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+
+
+def subclass(*bases: type) -> object:
+    return type("Own", bases, {})
+
+
+class Other:
+    pass
+
+
+def wait_without_a_loop(coroutine: Callable[[Channel[int]], object]) -> None:
+    channel = Channel[int]()
+    waiting = coroutine(channel)
+    assert inspect.iscoroutine(waiting)
+    waiting.send(None)
+
+
+def use_two_loops() -> None:
+    channel = Channel[int]()
+    asyncio.run(wait_in_vain(channel))
+    asyncio.run(channel.receiver.aclose())
+
+
+async def wait_in_vain(channel: Channel[int]) -> None:
+    ask = asyncio.create_task(anext(channel.receiver))
+    await turns()
+    ask.cancel()
+    await turns()
+    assert ask.cancelled()
+
+
+async def drop_the_channel(_: Scene) -> None:
+    items = Channel[int]().receiver
+    await collect(items)
+
+
+async def drop_a_block(_: Scene) -> None:
+    channel = Channel[int]()
+    items = channel.receiver
+    await channel.sender.__aenter__()
+    del channel
+    await collect(items)
+
+
+FINAL = "wrap it, or type against the protocols Itemizer and SenderContext"
+NOT_COPIED = "pass on the one object, or make another Channel"
+OPENED_ONCE = "a sender is opened once; hand its itemizer to whoever else writes, or make another channel"
+
+MISTAKES = (
+    Mistake(
+        "an itemizer called after its block, or its coroutine awaited there",
+        "`SenderClosed`: let whoever uses the itemizer end first",
+        SenderClosed,
+        "has ended, and its itemizer with it",
+        "let whoever uses the itemizer end first, in a task group inside the block for example",
+        (
+            Try("await itemize(3)", lambda scene: scene.itemize(3), "the sender block of <Channel buffer=2: ", ENDED),
+            Try("return itemize(1)", await_when_the_block_has_ended, "the sender block of <Channel buffer=1: "),
+        ),
+    ),
+    Mistake(
+        "a sender opened twice, a channel fed twice, one `fed_by` block entered twice",
+        "`SenderClosed`: hand its itemizer on, or make another channel",
+        SenderClosed,
+        "has been opened before",
+        OPENED_ONCE,
+        (
+            Try("async with channel.sender:", open_the_sender, "the sender of <Channel buffer=2: ", OPENED),
+            Try("async with channel.fed_by(count, 1):", feed, "the sender of <Channel buffer=2: ", OPENED),
+            Try("async with block:", enter_a_block_again, "the sender of <Channel lock-step: "),
+        ),
+    ),
+    Mistake(
+        "a sender dropped before its block was entered or left",
+        "`SenderFailed`: keep a reference to the channel, use `async with`",
+        SenderFailed,
+        "",
+        "keep a reference to the",
+        (
+            Try(
+                "items = Channel[int]().receiver",
+                drop_the_channel,
+                "the sender of <Channel lock-step: ",
+                got="was dropped before anybody opened it",
+            ),
+            Try("await sender.__aenter__()", drop_a_block, "the sender block of <Channel lock-step: ", got="was abandoned"),
+        ),
+    ),
+    Mistake(
+        "an item sent after `ReceiverClosed` was caught",
+        "`ReceiverClosed`: let it leave the sender block, which then ends quietly",
+        ReceiverClosed,
+        "is closed, nobody takes items any more",
+        "let this error leave the sender block, which then ends quietly",
+        (Try("except ReceiverClosed: continue", send_on_when_nobody_takes, "the receiver of <Channel buffer=1: "),),
+    ),
+    Mistake(
+        "a loop over a receiver that has ended normally or was closed; `channel.fed_by(...)` that no `async with` enters",
+        "no error: there is nothing to be had, and nothing was started",
+        None,
+        "",
+        "",
+        (
+            Try("await receiver.aclose()", loop_over_a_closed_receiver),
+            Try("async for ...: async for ...:", loop_again),
+            Try("channel.fed_by(count, 1)", make_a_block_and_leave_it_at_that),
+        ),
+    ),
+    Mistake(
+        "a loop left by `break` or an error, without `async with` around it",
+        "no error: the sender waits for the next loop, as long as anything refers to the receiver",
+        None,
+        "",
+        "",
+        (
+            Try("async for ...: break", leave_a_loop_by_break),
+            Try("async for ...: raise", leave_a_loop_by_an_error),
+        ),
+    ),
+    Mistake(
+        "a channel used in another event loop, or in a thread",
+        "`RuntimeError`: use `asyncio.run_coroutine_threadsafe()`, or one channel for each loop",
+        RuntimeError,
+        "belongs to the event loop in which it first had to wait, and that one doesn't run here",
+        "reach it from another thread with asyncio.run_coroutine_threadsafe(), or make one channel for each loop",
+        (
+            Try("loop.run_until_complete(channel ...)", lambda _: asyncio.to_thread(use_two_loops), "<Channel lock-step: "),
+            Try(
+                "asyncio.to_thread(asyncio.run, itemize(3))",
+                lambda scene: asyncio.to_thread(asyncio.run, scene.itemize(3)),
+                "<Channel buffer=2: ",
+                OPENED,
+            ),
+            Try(
+                "asyncio.to_thread(asyncio.run, anext(receiver))",
+                lambda scene: asyncio.to_thread(asyncio.run, anext(scene.channel.receiver)),
+                "<Channel buffer=2: ",
+            ),
+            Try(
+                "asyncio.to_thread(asyncio.run, receiver.aclose())",
+                lambda scene: asyncio.to_thread(asyncio.run, scene.channel.receiver.aclose()),
+                "<Channel buffer=2: ",
+            ),
+            Try(
+                "asyncio.to_thread(asyncio.run, write(channel.sender))",
+                lambda scene: asyncio.to_thread(asyncio.run, send_one(scene.channel.sender)),
+                "<Channel buffer=2: ",
+            ),
+        ),
+    ),
+    Mistake(
+        "a wait where no event loop runs",
+        "`RuntimeError`: use it in a coroutine started by `asyncio.run()`",
+        RuntimeError,
+        "has to wait, and no asyncio event loop runs in this thread",
+        "use it in a coroutine started by asyncio.run()",
+        (
+            Try(
+                "anext(receiver).send(None)",
+                lambda _: asyncio.to_thread(wait_without_a_loop, lambda channel: anext(channel.receiver)),
+                "<Channel lock-step: ",
+            ),
+            Try(
+                "write(sender).send(None)",
+                lambda _: asyncio.to_thread(wait_without_a_loop, lambda channel: send_one(channel.sender)),
+                "<Channel lock-step: ",
+            ),
+        ),
+    ),
+    Mistake(
+        "the itemizer of a `stream` called by another task, or after its end",
+        "`RuntimeError`: run the function with `Channel.fed_by`",
+        RuntimeError,
+        "was called outside of the body of its function, or by a task other than the consumer's",
+        "to write from other tasks, run the function with Channel.fed_by",
+        (
+            Try("create_task(write(itemize))", call_it_in_a_task, "the itemizer of a stream()"),
+            Try("kept.append(itemize)", keep_and_call_it_later, "the itemizer of a stream()"),
+        ),
+    ),
+    Mistake(
+        "a `stream` iterated by two tasks at once",
+        "`RuntimeError` of Python: the generator is already running; several may iterate the receiver of a channel",
+        RuntimeError,
+        "already running",
+        "",
+        (Try("anext(items), anext(items)", iterate_a_stream_in_two_tasks, "asynchronous generator"),),
+    ),
+    Mistake(
+        "`itemize(item)`, `anext(receiver)`, `receiver.aclose()` without `await`",
+        "`RuntimeWarning` of Python, and nothing was done",
+        RuntimeWarning,
+        "was never awaited",
+        "",
+        (
+            Try("itemize(3)", forget_to_await_itemize, "itemize'", OPENED),
+            Try("anext(receiver)", forget_to_await_anext, "Receiver.__anext__'"),
+            Try("receiver.aclose()", forget_to_await_aclose, "Receiver.aclose'"),
+            Try("return itemize(1) in a producer", return_an_itemize, "itemize'"),
+        ),
+    ),
+    Mistake(
+        "`itemize()`, `itemize(1, 2)`, `itemize(item=1)`",
+        "`TypeError` of Python: one item, positional",
+        TypeError,
+        "positional",
+        "",
+        (
+            Try("itemize()", lambda scene: scene.itemize(), "itemize()", OPENED),  # type: ignore[call-arg]
+            Try("itemize(1, 2)", lambda scene: scene.itemize(1, 2), "itemize()", OPENED),  # type: ignore[call-arg]
+            Try("itemize(item=1)", lambda scene: scene.itemize(item=1), "itemize()", OPENED),  # type: ignore[call-arg]
+        ),
+    ),
+    Mistake(
+        "`Channel[int](buffer=...)` with anything but an int, or with a bool",
+        "`TypeError`: an int, 0 for lock-step or the number of items to buffer",
+        TypeError,
+        "takes an int",
+        "0 for lock-step or the number of items to buffer",
+        tuple(wrong_buffer(wrong) for wrong in (None, "1", 1.0, float("inf"), [1], True, False, int)),
+    ),
+    Mistake(
+        "`Channel[int](buffer=-1)`",
+        "`ValueError`: 0 for lock-step or the number of items to buffer",
+        ValueError,
+        "takes",
+        "0 for lock-step or the number of items to buffer",
+        (
+            Try("Channel[int](buffer=-1)", lambda _: Channel[int](buffer=-1), "Channel(buffer=...)", got=", not -1"),
+            Try(
+                "Channel[int](buffer=-(10**30))",
+                lambda _: Channel[int](buffer=-(10**30)),
+                "Channel(buffer=...)",
+                got=f", not -{10**30}",
+            ),
+        ),
+    ),
+    Mistake(
+        "`Channel[int](5)`, `Channel[int](maxsize=5)`",
+        "`TypeError` of Python: write `buffer=5`",
+        TypeError,
+        "argument",
+        "",
+        (
+            Try("Channel[int](5)", lambda _: Channel[int](5), "Channel.__init__()"),  # type: ignore[call-arg]
+            Try("Channel[int](maxsize=5)", lambda _: Channel[int](maxsize=5), "'maxsize'"),  # type: ignore[call-arg]
+        ),
+    ),
+    Mistake(
+        "`fed_by` or `stream` with the coroutine `count(itemize, 3)`, or anything else that can't be called",
+        "`TypeError`, at the call: pass the function, `count, 3`",
+        TypeError,
+        "takes",
+        "an async function whose first parameter is an itemizer",
+        (
+            Try("channel.fed_by(count(...))", lambda scene: with_coroutine(scene.channel.fed_by), "func", got=", not coroutine"),  # type: ignore[arg-type]
+            Try("channel.fed_by(None)", lambda scene: scene.channel.fed_by(None), "func", got=", not NoneType"),  # type: ignore[arg-type]
+            Try("channel.fed_by(generator())", feed_by_a_running_generator, "func", OPENED, ", not async_generator"),
+            Try("stream(count(...))", lambda _: with_coroutine(stream), "func", got=", not coroutine"),  # type: ignore[arg-type]
+            Try("stream('count')", lambda _: stream("count"), "func", got=", not str"),  # type: ignore[arg-type]
+        ),
+    ),
+    Mistake(
+        "`fed_by` or `stream` with a plain function, or one that yields",
+        "`TypeError`, when it is run: declare it with `async def`, and pass items to the itemizer instead of yielding them",
+        TypeError,
+        "which returns a coroutine; <function",
+        "declare it with `async def`, and pass items to the itemizer instead of yielding them",
+        (
+            Try("fed_by(plain)", lambda _: feed_by(plain), "func takes an async function", got=" returned NoneType: "),
+            Try(
+                "fed_by(generator)", lambda _: feed_by(generator), "func takes an async function", got=" returned async_generator: "
+            ),
+            Try("fed_by(old)", lambda _: feed_by(old_generator), "func takes an async function", got=" returned generator: "),
+            Try("stream(plain)", lambda _: read_stream(plain), "func takes an async function", got=" returned NoneType: "),
+            Try(
+                "stream(generator)",
+                lambda _: read_stream(generator),
+                "func takes an async function",
+                got=" returned async_generator: ",
+            ),
+        ),
+    ),
+    Mistake(
+        "`fed_by` or `stream` with arguments that the function does not take",
+        "`TypeError` of Python, when it is run, which names the function",
+        TypeError,
+        "positional arguments",
+        "",
+        (
+            Try("channel.fed_by(count, 1, 2)", feed_by_too_much, "count()"),
+            Try("stream(count, 1, 2)", lambda _: anext(stream(count, 1, 2)), "count()"),  # type: ignore[call-arg]
+        ),
+    ),
+    Mistake(
+        "`for`, `with` or `next` instead of `async for`, `async with` or `anext`; "
+        "a channel iterated or entered instead of its ends; an end called or awaited",
+        "`TypeError` of Python, which names the object and what it is not",
+        TypeError,
+        "",
+        "",
+        (
+            Try("for item in channel.receiver:", loop_with_for, "'Receiver' object is not iterable"),
+            Try("for item in stream(count, 1):", loop_over_a_stream_with_for, "'async_generator' object is not iterable"),
+            Try("next(receiver)", lambda scene: next(scene.channel.receiver), "'Receiver' object is not an iterator"),  # type: ignore[call-overload]
+            Try("with sender:", enter_a_sender_with_with, "'Sender' object does not support the context manager protocol"),
+            Try("with receiver:", enter_a_receiver_with_with, "'Receiver' object does not support the context manager protocol"),
+            Try(
+                "with channel.fed_by(count):", enter_a_feed_with_with, "'Feed' object does not support the context manager protocol"
+            ),
+            Try("async for item in channel:", loop_over_the_channel, "__aiter__ method, got Channel"),
+            Try("async for item in channel.sender:", loop_over_the_sender, "__aiter__ method, got Sender"),
+            Try("async for item in channel.fed_by(count):", loop_over_a_feed, "__aiter__ method, got Feed"),
+            Try("anext(channel)", lambda scene: anext(scene.channel), "'Channel' object is not an async iterator"),  # type: ignore[call-overload]
+            Try(
+                "async with channel:",
+                enter_the_channel,
+                "'Channel' object does not support the asynchronous context manager protocol",
+            ),
+            Try("await write(channel)", pass_the_channel_as_a_sink, "'Channel' object does not support the asynchronous context"),
+            Try("async with stream(count):", enter_a_stream, "'async_generator' object does not support the asynchronous context"),
+            Try("await channel.sender(1)", lambda scene: scene.channel.sender(1), "'Sender' object is not callable"),  # type: ignore[operator]
+            Try("await channel.receiver()", lambda scene: scene.channel.receiver(), "'Receiver' object is not callable"),  # type: ignore[operator]
+            Try("async with channel.receiver as itemize:", call_what_the_receiver_gives, "'Receiver' object is not callable"),
+            Try("asyncio.create_task(itemize)", make_a_task_of_the_itemizer, "a coroutine was expected, got", OPENED),
+            Try("await channel.receiver", lambda scene: wait_for(scene.channel.receiver), "Receiver"),
+            Try("await channel.sender", lambda scene: wait_for(scene.channel.sender), "Sender"),
+            Try("await channel.fed_by(count)", lambda scene: wait_for(scene.channel.fed_by(count, 1)), "Feed"),
+        ),
+    ),
+    Mistake(
+        "`channel.aclose()`, `channel.send(item)`, `receiver.get()`, another attribute, an end replaced",
+        "`AttributeError` of Python, which names the object",
+        AttributeError,
+        "",
+        "",
+        (
+            Try("await channel.aclose()", lambda scene: scene.channel.aclose(), "'Channel' object has no attribute 'aclose'"),  # type: ignore[attr-defined]
+            Try("await channel.send(1)", lambda scene: scene.channel.send(1), "'Channel' object has no attribute 'send'"),  # type: ignore[attr-defined]
+            Try("await sender.send(1)", lambda scene: scene.channel.sender.send(1), "'Sender' object has no attribute 'send'"),  # type: ignore[attr-defined]
+            Try("await receiver.get()", lambda scene: scene.channel.receiver.get(), "'Receiver' object has no attribute 'get'"),  # type: ignore[attr-defined]
+            Try("receiver.close()", lambda scene: scene.channel.receiver.close(), "'Receiver' object has no attribute 'close'"),  # type: ignore[attr-defined]
+            Try("channel.sender = ...", replace_an_end, "'sender' of 'Channel' object has no setter"),
+            Try("del channel.receiver", delete_an_end, "'receiver' of 'Channel' object has no deleter"),
+            Try("channel.name = ...", add_an_attribute, "'Channel' object has no attribute 'name'"),
+            Try("channel.receiver = ...", replace_the_other_end, "'receiver' of 'Channel' object has no setter"),
+            Try("receiver.name = ...", add_an_attribute_to_the_other_end, "'Receiver' object has no attribute 'name'"),
+            Try("sender.name = ...", add_an_attribute_to_an_end, "'Sender' object has no attribute 'name'"),
+        ),
+    ),
+    Mistake(
+        "a copy or a pickle of a channel or an end; a deep copy or a pickle of an itemizer",
+        "`TypeError`: pass on the one object, or make another Channel",
+        TypeError,
+        "can't be copied or pickled",
+        NOT_COPIED,
+        (
+            Try("copy.copy(channel)", lambda scene: copy.copy(scene.channel), "a Channel"),
+            Try("copy.copy(sender)", lambda scene: copy.copy(scene.channel.sender), "a Sender"),
+            Try("copy.copy(receiver)", lambda scene: copy.copy(scene.channel.receiver), "a Receiver"),
+            Try("copy.copy(block)", lambda scene: copy.copy(scene.channel.fed_by(count, 1)), "a Feed"),
+            Try("copy.deepcopy(channel)", lambda scene: copy.deepcopy(scene.channel), "a Channel"),
+            Try("copy.deepcopy([sender])", lambda scene: copy.deepcopy([scene.channel.sender]), "a Sender"),
+            Try("copy.deepcopy({1: receiver})", lambda scene: copy.deepcopy({1: scene.channel.receiver}), "a Receiver"),
+            Try("copy.deepcopy(itemize)", lambda scene: copy.deepcopy(scene.itemize), "a Sender", OPENED),
+            Try("pickle.dumps(itemize)", lambda scene: pickle.dumps(scene.itemize), "a Sender", OPENED),
+            *pickled("channel", lambda scene: scene.channel, "a Channel"),
+            *pickled("sender", lambda scene: scene.channel.sender, "a Sender"),
+            *pickled("receiver", lambda scene: scene.channel.receiver, "a Receiver"),
+        ),
+    ),
+    Mistake(
+        "a subclass of `Channel`, `Sender` or `Receiver`",
+        "`TypeError`: wrap it, or type against the protocols",
+        TypeError,
+        "is final",
+        FINAL,
+        (
+            Try("class Own(Channel):", lambda _: subclass(Channel), "Channel"),
+            Try("class Own(Sender):", lambda _: subclass(Sender), "Sender"),
+            Try("class Own(Receiver):", lambda _: subclass(Receiver), "Receiver"),
+            Try("class Own(Other, Channel):", lambda _: subclass(Other, Channel), "Channel"),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "attempt"),
+    [pytest.param(mistake, attempt, id=attempt.written) for mistake in MISTAKES for attempt in mistake.tries],
+)
+async def test_a_mistake_gets_its_error_and_changes_nothing(mistake: Mistake, attempt: Try) -> None:
+    """Rule 21: the error names the object, the fact and the remedy, whenever the mistake is made; and the channel goes on."""
+    scene = Scene(Channel[int](buffer=2))
+    await wait_in_vain(scene.channel)  # now it belongs to this loop
+
+    async def make_it(moment: Moment) -> None:
+        if moment in attempt.at:
+            state = repr(scene.channel)
+            await gets(mistake, attempt, scene)
+            assert repr(scene.channel) == state
+
+    await make_it(Moment.BEFORE)
+    async with scene.channel.sender as scene.itemize:
+        await scene.itemize(1)
+        await make_it(Moment.INSIDE)
+        await scene.itemize(2)
+    await make_it(Moment.AFTER)
+    assert await collect(scene.channel.receiver) == [1, 2]
+    await scene.channel.receiver.aclose()
+    await make_it(Moment.CLOSED)
+
+
+async def gets(mistake: Mistake, attempt: Try, scene: Scene) -> None:
+    """Run `attempt`, and look at what comes of it."""
+    if mistake.error is None:
+        await run(attempt, scene)
+        return
+    if issubclass(mistake.error, Warning):
+        with pytest.warns(mistake.error) as warned:
+            await run(attempt, scene)
+        assert len(warned) == 1
+        message = str(warned[0].message)
+    else:
+        with pytest.raises(mistake.error) as caught:
+            await run(attempt, scene)
+        assert type(caught.value) is mistake.error
+        message = str(caught.value)
+    for words in (attempt.names, mistake.fact, mistake.remedy, attempt.got):
+        assert words in message
+    if mistake.remedy:
+        assert message.index(attempt.names) <= message.index(mistake.fact) <= message.index(mistake.remedy)
+
+
+async def run(attempt: Try, scene: Scene) -> None:
+    result = attempt.program(scene)
+    if inspect.isawaitable(result):
+        await result
+
+
+async def wait_for(what: object) -> None:
+    await what  # type: ignore[misc]
+
+
+def test_the_readme_has_the_same_mistakes() -> None:
+    """What it says of each begins with the error, so both columns are compared."""
+    _, heading, section = README.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
+    assert heading, f"the README has no heading {HEADING!r}"
+    table = re.search(r"(?:^\|.*\|\n)+", section, re.MULTILINE)
+    assert table
+    assert table[0].splitlines()[2:] == [f"| {mistake.what} | {mistake.gets} |" for mistake in MISTAKES]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
+def test_what_the_readme_says_names_the_error_and_whose_it_is(mistake: Mistake) -> None:
+    """An error without a remedy of its own is Python's."""
+    if mistake.error is None:
+        assert mistake.gets.startswith("no error: ")
+    else:
+        assert mistake.gets.startswith(f"`{mistake.error.__name__}`" + ("" if mistake.remedy else " of Python"))
