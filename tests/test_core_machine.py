@@ -28,6 +28,7 @@ class Bell(Ticket[int]):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
+        self.asleep = True
         self.awake = False
 
     @override

@@ -16,7 +16,7 @@ async def stays_parked(task: asyncio.Task[None], ticket: Ticket[int] | None) -> 
         ticket.wake()
         await turns()
         assert not task.done()
-        assert ticket.future is not None  # and does not look again at every turn
+        assert ticket.asleep  # and does not look again at every turn
         assert not ticket.future.done()
 
 

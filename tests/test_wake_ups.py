@@ -22,6 +22,7 @@ class Counting(Ticket[int]):
     def __init__(self, item: int = 0) -> None:
         super().__init__()
         self.item = item
+        self.asleep = True
         self.wakes = 0
 
     @override

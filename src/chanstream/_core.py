@@ -15,7 +15,11 @@ that possible wakes it.** To leave a line, by acting or by cancellation, is to m
   goes from the ticket to the consumer;
 - `held` is empty while anybody asks.
 
-Where a wake-up is left out, because who would get it is awake already, a comment says so.
+Only who is `asleep` needs to be woken: others look again by themselves. Where a wake-up is left out, because who would get it is
+awake already, a comment says so.
+
+**Midstream**, while the buffer is neither empty nor full, nobody has to be woken: the first ask is awake, and so is the first
+offer. The two ends then append and pop by themselves, without a call to `put` or `take`: measured, 0.7 of the cost of an item.
 
 The two phases only move forward. A finalizer may set one in any thread and between any two steps of this code. It sets nothing
 else, and has the event loop call `settle`, which draws the consequences.
@@ -84,12 +88,14 @@ END: Final = Verdict.END
 
 
 class Core(Generic[T]):
-    __slots__ = ("asks", "buffer", "error", "held", "items", "offers", "origin", "receiving", "sending")
+    __slots__ = ("asks", "buffer", "error", "flows", "held", "items", "offers", "origin", "receiving", "sending")
 
     origin: str | None
     buffer: int
     sending: Sending
     receiving: Receiving
+    flows: bool
+    """Whether both phases are open. It follows from them, and saves three comparisons for every item."""
     error: BaseException | None
     items: deque[T] | None
     offers: Line[T]
@@ -101,6 +107,7 @@ class Core(Generic[T]):
         self.buffer = buffer
         self.sending = UNOPENED
         self.receiving = RECEIVING
+        self.flows = False
         self.error = None
         self.items = deque() if buffer else None  # an empty deque is larger than the rest of an idle channel
         self.offers = Line()
@@ -126,6 +133,9 @@ class Core(Generic[T]):
         if self.sending is not UNOPENED:
             raise errors.opened_twice(repr(self))
         self.sending = OPEN
+        self.flows = True
+        if self.receiving is not RECEIVING:  # asked last, since a finalizer may come in between
+            self.flows = False
 
     def leave_block(self, error: BaseException | None) -> bool:
         """End the stream, if it has not ended. Whether the block ends quietly: it was left because the receiver is gone."""
@@ -139,7 +149,7 @@ class Core(Generic[T]):
         items = self.items
         if items is None or len(items) >= self.buffer or self.offers.first is not None:
             return False
-        if self.sending is not OPEN or self.receiving is not RECEIVING:
+        if not self.flows:
             raise self.refusal()
         items.append(item)
         if len(items) == 1:  # otherwise the first ask is awake
@@ -150,14 +160,14 @@ class Core(Generic[T]):
 
     def offer(self, offer: Ticket[T]) -> None:
         """Accept the item of `offer`, whose itemizer waits until it is `released`."""
-        if self.sending is not OPEN or self.receiving is not RECEIVING:
+        if not self.flows:
             raise self.refusal()
         offers, ask = self.offers, self.asks.first
         if offers.first is None:
             offers.first = offer
         else:
             offers.join(offer)
-        if ask is not None:
+        if ask is not None and ask.asleep:  # who is not needs no call
             ask.wake()
 
     def released(self, offer: Ticket[T]) -> bool:
@@ -191,25 +201,46 @@ class Core(Generic[T]):
 
     # The receiving side.
 
+    def ask(self, ask: Ticket[T]) -> T | Literal[Verdict.WAIT, Verdict.END]:
+        """The next item. If there is none, `ask` stands in line, and the itemizer of the last item may return."""
+        if self.items or self.offers.first is not None or not self.flows:
+            item = self.take(None)
+            if item is not WAIT:
+                return item
+        asks = self.asks
+        if asks.first is None:
+            asks.first = ask
+        else:
+            asks.join(ask)
+        held = self.held
+        if held is not None:  # `_release` without the calls: every item in lock-step comes by here
+            self.held = None
+            held.done = True
+            if held.asleep:
+                held.wake()
+        return WAIT
+
     def take(self, ask: Ticket[T] | None) -> T | Literal[Verdict.WAIT, Verdict.END]:
         """The next item, for `ask` or, with None, for somebody who stands in no line. With an item, `ask` has left the line."""
-        items, asks = self.items, self.asks
-        if items:
-            if asks.first is not ask:
-                return WAIT
-            if len(items) == self.buffer:  # otherwise the first offer is awake
-                offer = self.offers.first
-                if offer is not None:
-                    offer.wake()
-            item = items.popleft()
+        offers, asks = self.offers, self.asks
+        offer = offers.first
+        if offer is None and not self.items:
+            return WAIT if self.flows or not self.over else END
+        if asks.first is not ask:
+            return WAIT
+        if self.items is not None:
+            item = self._take_buffered(self.items)
         else:
-            offer = self.offers.first
-            if offer is None:
-                # That the stream flows is the case to be fast in: `over` has no call then.
-                return WAIT if (self.sending is OPEN and self.receiving is RECEIVING) or not self.over else END
-            if asks.first is not ask:
-                return WAIT
-            item = self._take_from(offer)
+            assert offer is not None
+            item = offer.item
+            del offer.item
+            if offers.others:
+                offers.leave(offer)
+            else:
+                offers.first = None
+            if self.held is not None:
+                self._release()
+            self.held = offer
         if ask is not None:
             if asks.others:
                 asks.leave(ask)
@@ -219,33 +250,21 @@ class Core(Generic[T]):
                 asks.first = None
         return item
 
-    def _take_from(self, offer: Ticket[T]) -> T:
-        """The item of the first offer, whose itemizer may return now, or in lock-step when a further item is asked for."""
-        item, offers = offer.item, self.offers
+    def _take_buffered(self, items: deque[T]) -> T:
+        offer = self.offers.first
+        if items:
+            if offer is not None and len(items) == self.buffer:  # otherwise the first offer is awake
+                offer.wake()
+            return items.popleft()
+        # The first offer was woken and has not run yet.
+        assert offer is not None
+        item = offer.item
         del offer.item
-        if offers.others:
-            offers.leave(offer)
-        else:
-            offers.first = None
-        if self.held is not None:
-            self._release()
-        if self.items is None:
-            self.held = offer
-        else:
-            offer.done = True
-            offer.wake()
-            self._wake_offer()
+        self.offers.leave(offer)
+        offer.done = True
+        offer.wake()
+        self._wake_offer()
         return item
-
-    def ask(self, ask: Ticket[T]) -> None:
-        """Stand in line. That a further item is asked for releases the itemizer of the last one."""
-        asks = self.asks
-        if asks.first is None:
-            asks.first = ask
-        else:
-            asks.join(ask)
-        if self.held is not None:
-            self._release()
 
     def leave(self, ask: Ticket[T]) -> None:
         """Leave the line without an item."""
@@ -299,6 +318,7 @@ class Core(Generic[T]):
         else:
             self.error = error
             self.sending = FAILED
+        self.flows = False
 
     def drop_sender(self) -> None:
         """Nothing refers to the sender any more, so nothing of the sending side runs."""
@@ -308,13 +328,15 @@ class Core(Generic[T]):
             self.sending = NEVER_OPENED
         elif self.sending is OPEN:
             self.sending = ABANDONED
+            self.flows = False
 
     def stop_receiving(self) -> None:
         self.receiving = CLOSED
+        self.flows = False
 
     def drop_receiver(self) -> None:
         """Nothing refers to the receiver any more, so nothing of the receiving side runs."""
-        self.receiving = CLOSED
+        self.stop_receiving()
         self.error = None
         if self.items:
             self.items.clear()  # in one step, so it may come in the middle of `put`

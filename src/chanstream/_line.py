@@ -18,16 +18,19 @@ T = TypeVar("T")
 class Ticket(Generic[T]):
     """A place in a line. Who brings an item keeps it in `item` until it is taken, and may go when `done`."""
 
-    __slots__ = ("done", "item")
+    __slots__ = ("asleep", "done", "item")
 
     item: T
     done: bool
+    asleep: bool
+    """Whether the owner looks again only when it is woken."""
 
     def __init__(self) -> None:
         self.done = False
+        self.asleep = False
 
     def wake(self) -> None:
-        """Tell the owner to look again. May come twice, and in vain."""
+        """Tell an owner who is asleep to look again. May come twice, and in vain."""
 
 
 class Line(Generic[T]):

@@ -42,10 +42,10 @@ class Channel(Pinned, Generic[T]):
     _sender: Sender[T]
 
     def __init__(self, *, buffer: int = 0) -> None:
-        home = Home()
-        self._core = Core(checked(buffer), origin())
-        self._sender = Sender(self._core, home)
-        self._receiver = Receiver(self._core, home)
+        home: Home[T] = Home(checked(buffer), origin())
+        self._core = home
+        self._sender = Sender(home)
+        self._receiver = Receiver(home)
 
     @override
     def __repr__(self) -> str:

@@ -11,9 +11,9 @@ from warnings import warn
 from typing_extensions import override
 
 from . import errors
-from ._core import END, WAIT, Core
+from ._core import END, WAIT
 from ._pinned import Pinned
-from ._waiting import Home, Pace, Waiter, next_wake
+from ._waiting import LOOP_IS_CHEAP, Home, Pace, Waiter, park, turn
 
 __all__ = ["Receiver"]
 
@@ -28,22 +28,20 @@ class Receiver(Pinned, AsyncIterator[T_co]):
     ``async with channel.receiver``. A receiver that nothing refers to any more is closed too.
     """
 
-    __slots__ = ("__weakref__", "_core", "_home", "_pace", "_spare")
+    __slots__ = ("__weakref__", "_home", "_pace", "_spare")
 
-    _core: Core[T_co]
-    _home: Home
-    _pace: Pace | None
+    _home: Home[T_co]
+    _pace: Pace[T_co] | None
     _spare: Waiter[T_co] | None
 
-    def __init__(self, core: Core[T_co], home: Home, /) -> None:
-        self._core = core
+    def __init__(self, home: Home[T_co], /) -> None:
         self._home = home
         self._pace = None
         self._spare = None  # the ticket of the last wait, kept for the next one
 
     @override
     def __repr__(self) -> str:
-        return f"<Receiver of {self._core!r}>"
+        return f"<Receiver of {self._home!r}>"
 
     @override
     def __aiter__(self) -> Self:
@@ -65,36 +63,38 @@ class Receiver(Pinned, AsyncIterator[T_co]):
 
         **Order of service**: several tasks may iterate one receiver; first come, first served, and each item goes to one of them.
         """
-        core, home = self._core, self._home
-        # Home.check without the call: every item comes by here.
-        if home.loop is not None and _get_running_loop() is not home.loop:
-            raise errors.foreign_loop(repr(core))
-        ask: Waiter[T_co] | None = None
-        item = core.take(ask)
-        if item is WAIT and home.loop is None:
-            home.settle_in(core)
-            item = core.take(ask)
-        if item is WAIT:
-            ask = self._spare
-            if ask is None:
+        home = self._home
+        if (home.loop is not _get_running_loop()) if LOOP_IS_CHEAP else home.is_elsewhere():
+            home.check()
+        items = home.items
+        if items and len(items) < home.buffer and home.asks.first is None:
+            return items.popleft()  # midstream, see _core
+        ask = self._spare
+        if ask is None:
+            item = home.take(None)
+            if item is WAIT:
                 if self._pace is None:
-                    self._pace = Pace("waiting for an item of", core)
+                    self._pace = Pace("waiting for an item of", home)
                 ask = Waiter(self._pace)
-            else:
-                self._spare = None
-            core.ask(ask)
+                item = home.ask(ask)
+        else:
+            self._spare = None
+            item = home.ask(ask)
+        waits = item is WAIT
+        if item is WAIT:
+            assert ask is not None
             try:
-                while item is WAIT:
-                    await next_wake(ask)
-                    item = core.take(ask)
+                await turn(ask.pace)
+                while (item := home.take(ask)) is WAIT:
+                    await park(ask)
             except BaseException:
                 # Cancelled. Nothing was taken, since an item leaves the channel only in `take`. If this ask had been woken, the
                 # item it was woken for is still there, and the next in line is woken for it.
-                core.leave(ask)
+                home.leave(ask)
                 raise
-            self._spare = ask
         if item is END:
-            raise core.end(ask)
+            raise home.end(ask if waits else None)
+        self._spare = ask
         return item
 
     async def aclose(self) -> None:
@@ -107,8 +107,8 @@ class Receiver(Pinned, AsyncIterator[T_co]):
 
         Raises RuntimeError in an event loop or thread that is not the channel's, and closes nothing then.
         """
-        self._home.check(self._core)
-        self._core.close()
+        self._home.check()
+        self._home.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,18 +122,17 @@ class Receiver(Pinned, AsyncIterator[T_co]):
     ) -> None:
         if exc is not None and self._home.is_elsewhere():
             # As for the sender: what closes a coroutine where its loop doesn't run has to leave the block unchanged.
-            self._core.stop_receiving()
-            self._home.tell(self._core.settle)
+            self._home.stop_receiving()
+            self._home.tell(self._home.settle)
             return
         await self.aclose()
 
     def __del__(self) -> None:
         # In any thread, in the middle of anything.
-        core, home = self._core, self._home
-        complaint = errors.stranded(repr(core)) if core.origin is not None and core.strands() else None
-        core.drop_receiver()
-        if home.loop is not None:  # otherwise nobody has ever waited
-            home.tell(core.settle)
+        home = self._home
+        complaint = errors.stranded(repr(home)) if home.origin is not None and home.strands() else None
+        home.drop_receiver()
+        home.tell(home.settle)
         if complaint is not None:
             # Last, for a warning may be turned into an error.
             warn(complaint, ResourceWarning, stacklevel=1, source=self)

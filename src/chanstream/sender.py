@@ -8,10 +8,8 @@ from typing import Generic, TypeVar, final
 
 from typing_extensions import override
 
-from . import errors
-from ._core import Core
 from ._pinned import Pinned
-from ._waiting import Home, Pace, Waiter, next_wake
+from ._waiting import LOOP_IS_CHEAP, Home, Pace, Waiter, park, turn
 from .protocols import Itemizer
 
 __all__ = ["Sender"]
@@ -30,26 +28,24 @@ class Sender(Pinned, Generic[T_contra]):
     itemizer refers to its sender.
     """
 
-    __slots__ = ("__weakref__", "_core", "_home", "_pace", "_spare")
+    __slots__ = ("__weakref__", "_home", "_pace", "_spare")
 
-    _core: Core[T_contra]
-    _home: Home
-    _pace: Pace | None
+    _home: Home[T_contra]
+    _pace: Pace[T_contra] | None
     _spare: Waiter[T_contra] | None
 
-    def __init__(self, core: Core[T_contra], home: Home, /) -> None:
-        self._core = core
+    def __init__(self, home: Home[T_contra], /) -> None:
         self._home = home
         self._pace = None
         self._spare = None  # the ticket of the last wait, kept for the next one
 
     @override
     def __repr__(self) -> str:
-        return f"<Sender of {self._core!r}>"
+        return f"<Sender of {self._home!r}>"
 
     async def __aenter__(self) -> Itemizer[T_contra]:
-        self._home.check(self._core)
-        self._core.open()
+        self._home.check()
+        self._home.open()
         return self._itemize
 
     async def __aexit__(
@@ -59,50 +55,51 @@ class Sender(Pinned, Generic[T_contra]):
         traceback: TracebackType | None,
         /,
     ) -> bool:
-        core, home = self._core, self._home
+        home = self._home
         if exc is not None and home.is_elsewhere():
             # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. What closes it must leave
             # the block unchanged, so this is what dropping the sender would be.
-            core.break_off(exc)
-            home.tell(core.settle)
+            home.break_off(exc)
+            home.tell(home.settle)
             return False
-        home.check(core)
-        return core.leave_block(exc)
+        home.check()
+        return home.leave_block(exc)
 
     async def _itemize(self, item: T_contra, /) -> None:
-        core, home = self._core, self._home
-        # Home.check without the call: every item comes by here.
-        if home.loop is not None and _get_running_loop() is not home.loop:
-            raise errors.foreign_loop(repr(core))
-        if core.buffer and core.put(item):
-            return
-        if home.loop is None:
-            home.settle_in(core)
+        home = self._home
+        if (home.loop is not _get_running_loop()) if LOOP_IS_CHEAP else home.is_elsewhere():
+            home.check()
+        items = home.items
+        if items is not None:
+            if items and len(items) < home.buffer and home.flows and home.offers.first is None:
+                items.append(item)  # midstream, see _core
+                return
+            if home.put(item):
+                return
         offer = self._spare
         if offer is None:
             if self._pace is None:
-                self._pace = Pace("waiting in itemize of", core)
+                self._pace = Pace("waiting in itemize of", home)
             offer = Waiter(self._pace)
         else:
             self._spare = None
             offer.done = False
         offer.item = item
         del item  # the consumer decides how long it lives
-        core.offer(offer)
+        home.offer(offer)
         try:
-            await next_wake(offer)
-            while not core.released(offer):
-                await next_wake(offer)
+            await turn(offer.pace)
+            while not home.released(offer):
+                await park(offer)
         except BaseException:
             # Cancelled, or the receiver closed. Either way this task no longer stands behind the item: if it is still in the
             # channel, it goes, and if it was the first in line, the next one is woken in its place.
-            core.withdraw(offer)
+            home.withdraw(offer)
             raise
         self._spare = offer
 
     def __del__(self) -> None:
         # In any thread, in the middle of anything.
-        core, home = self._core, self._home
-        core.drop_sender()
-        if home.loop is not None:  # otherwise nobody has ever waited
-            home.tell(core.settle)
+        home = self._home
+        home.drop_sender()
+        home.tell(home.settle)
