@@ -90,7 +90,7 @@ async def test_every_client_gets_the_events_of_all_producers() -> None:
         for _ in range(2):
             with closing(await to_thread(Client, port)) as client:
                 assert client.response.getheader("Content-Type") == "text/event-stream; charset=utf-8"
-                assert await to_thread(client.read, 6) == [("one", "1"), ("two", "1")] * 3
+                assert set(await to_thread(client.read, 6)) == {("one", "1"), ("two", "1")}  # as their pauses end, in any order
 
 
 async def test_a_client_that_disconnects_ends_its_producers_and_those_of_nobody_else(capsys: pytest.CaptureFixture[str]) -> None:

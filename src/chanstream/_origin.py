@@ -5,19 +5,22 @@ from __future__ import annotations
 import sys
 import typing
 
-__all__ = ["origin"]
+__all__ = ["is_debugging", "origin"]
 
 # Code that stands between the caller and here: this package, and what calls a class that was written with its type argument.
 OWN = (__file__.removesuffix("_origin.py"), typing.__file__)
 
 
-def origin() -> str | None:
-    """The file and line that make a channel, or None outside of Python's development mode and asyncio's debug mode.
+def is_debugging() -> bool:
+    """Whether this is Python's development mode or asyncio's debug mode.
 
     Every event loop in debug mode has the origin of coroutines tracked while it runs, and so can be recognised without asking it.
     """
-    if not sys.flags.dev_mode and not sys.get_coroutine_origin_tracking_depth():
-        return None
+    return sys.flags.dev_mode or sys.get_coroutine_origin_tracking_depth() > 0
+
+
+def origin() -> str:
+    """The file and line that make a channel."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(OWN):
         frame = frame.f_back

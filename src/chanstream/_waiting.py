@@ -25,7 +25,7 @@ from . import errors
 from ._core import Core
 from ._line import Ticket
 
-__all__ = ["LOOP_IS_CHEAP", "Home", "Pace", "Waiter", "park", "turn"]
+__all__ = ["LOOP_IS_CHEAP", "NOWHERE", "Home", "Pace", "Waiter", "park", "turn"]
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing_extensions import override
 from . import errors
 from ._core import END, WAIT
 from ._pinned import Pinned
-from ._waiting import LOOP_IS_CHEAP, Home, Pace, Waiter, park, turn
+from ._waiting import LOOP_IS_CHEAP, NOWHERE, Home, Pace, Waiter, park, turn
 
 __all__ = ["Receiver"]
 
@@ -132,7 +132,8 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         home = self._home
         complaint = errors.stranded(repr(home)) if home.origin is not None and home.strands() else None
         home.drop_receiver()
-        home.tell(home.settle)
+        if home.loop is not NOWHERE:  # otherwise nobody has ever waited
+            home.tell(home.settle)
         if complaint is not None:
             # Last, for a warning may be turned into an error.
             warn(complaint, ResourceWarning, stacklevel=1, source=self)

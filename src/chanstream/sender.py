@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, final
 from typing_extensions import override
 
 from ._pinned import Pinned
-from ._waiting import LOOP_IS_CHEAP, Home, Pace, Waiter, park, turn
+from ._waiting import LOOP_IS_CHEAP, NOWHERE, Home, Pace, Waiter, park, turn
 from .protocols import Itemizer
 
 __all__ = ["Sender"]
@@ -102,4 +102,5 @@ class Sender(Pinned, Generic[T_contra]):
         # In any thread, in the middle of anything.
         home = self._home
         home.drop_sender()
-        home.tell(home.settle)
+        if home.loop is not NOWHERE:  # otherwise nobody has ever waited
+            home.tell(home.settle)
