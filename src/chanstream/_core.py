@@ -31,10 +31,9 @@ from collections import deque
 from enum import Enum, auto
 from typing import Final, Generic, Literal, TypeVar
 
-from typing_extensions import override
-
 from . import errors
 from ._line import Line, Ticket
+from ._override import override
 
 __all__ = ["END", "WAIT", "Core"]
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Never, SupportsIndex
 
-from typing_extensions import override
-
 from . import errors
+from ._override import override
 
 __all__ = ["Pinned"]
 

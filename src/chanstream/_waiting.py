@@ -19,11 +19,10 @@ from threading import get_ident
 from types import coroutine
 from typing import Final, Generic, Literal, TypeVar
 
-from typing_extensions import override
-
 from . import errors
 from ._core import Core
 from ._line import Ticket
+from ._override import override
 
 __all__ = ["LOOP_IS_CHEAP", "NOWHERE", "Home", "Pace", "Waiter", "park", "turn"]
 

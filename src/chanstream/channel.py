@@ -5,12 +5,11 @@ from __future__ import annotations
 from types import GenericAlias
 from typing import Generic, ParamSpec, TypeVar, final
 
-from typing_extensions import override
-
 from . import errors
 from ._core import Core
 from ._feed import Feed
 from ._origin import is_debugging, origin
+from ._override import override
 from ._pinned import Pinned
 from ._producer import Producer, Production, check_producer, produce
 from ._waiting import Home

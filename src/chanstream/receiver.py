@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import Self, TypeVar, final
 from warnings import warn
 
-from typing_extensions import override
-
 from . import errors
 from ._core import END, WAIT
+from ._override import override
 from ._pinned import Pinned
 from ._waiting import LOOP_IS_CHEAP, NOWHERE, Home, Pace, Waiter, park, turn
 

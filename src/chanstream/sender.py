@@ -6,8 +6,7 @@ from asyncio import _get_running_loop
 from types import TracebackType
 from typing import Generic, TypeVar, final
 
-from typing_extensions import override
-
+from ._override import override
 from ._pinned import Pinned
 from ._waiting import LOOP_IS_CHEAP, NOWHERE, Home, Pace, Waiter, park, turn
 from .protocols import Itemizer
