@@ -2,6 +2,8 @@
 
 Safety is checked at every mark. Promptness is checked whenever nothing was ready to run: nobody who may proceed waits then.
 
+"at once" is no rule of the contract but a promise of `Receiver.__anext__`: where an item is there, no other task gets a turn.
+
 Rules 5, 19, 20 and 21 don't depend on the order of steps. Rule 12 needs programs and no law of its own: after a break the other
 rules hold.
 """
@@ -33,6 +35,7 @@ LAWS = {
     "rule 18": "a stream leaves the same trace as a generator",
     "rule 22": "what ended keeps no item, error or task alive",
     "errors": "no error but those of the contract",
+    "at once": "an ask that finds an item, and nobody waiting for it, gives no turn",
 }
 
 
@@ -139,6 +142,7 @@ class Reading:
 
     def asks(self, ask: Call) -> None:
         ask.number = self.calls = self.calls + 1
+        ask.at_once = bool(self.waiting) and not self.asking
         self.asking[ask] = None
         for put in self.putting:
             put.asked = put.taken
@@ -157,6 +161,8 @@ class Reading:
 
     def asked(self, ask: Call) -> None:
         del self.asking[ask]
+        if ask.at_once and ask.began != ask.ended:
+            self.broken("at once", f"the ask of {ask.who} waited although there was an item")
         match ask.outcome:
             case Outcome.OK:
                 self.took(ask)

@@ -49,6 +49,16 @@ def core(name: str, old: str, new: str) -> Mutant:
     return Mutant(name, (Change("_core.py", old, new),))
 
 
+def sending_midstream(name: str, old: str, new: str) -> Mutant:
+    line = "            if items and len(items) < home.buffer and home.flows and home.offers.first is None:\n"
+    return Mutant(name, (Change("sender.py", line, line.replace(old, new)),))
+
+
+def receiving_midstream(name: str, old: str, new: str) -> Mutant:
+    line = "        if items and len(items) < home.buffer and home.asks.first is None:\n"
+    return Mutant(name, (Change("receiver.py", line, line.replace(old, new)),))
+
+
 MUTANTS: Final = (
     # Wake-ups.
     core(
@@ -68,8 +78,8 @@ MUTANTS: Final = (
     ),
     core(
         "an offer wakes nobody",
-        "            offers.join(offer)\n        if ask is not None:\n            ask.wake()\n",
-        "            offers.join(offer)\n",
+        "        if ask is not None and ask.asleep:  # who is not needs no call\n            ask.wake()\n",
+        "",
     ),
     core(
         "who finds room wakes nobody for the rest of it",
@@ -83,8 +93,18 @@ MUTANTS: Final = (
     ),
     core(
         "room in the buffer wakes nobody",
-        "                if offer is not None:\n                    offer.wake()\n            item = items.popleft()\n",
-        "            item = items.popleft()\n",
+        "                offer.wake()\n            return items.popleft()\n",
+        "                pass\n            return items.popleft()\n",
+    ),
+    core(
+        "who takes an item from its itemizer wakes nobody for the room",
+        "        offer.done = True\n        self._wake_offer()\n        return item\n",
+        "        offer.done = True\n        return item\n",
+    ),
+    core(
+        "an ask does not wake the itemizer that it releases",
+        "            if held.asleep:\n                held.wake()\n",
+        "",
     ),
     core("the end wakes no ask", "            for ask in self.asks:\n                ask.wake()\n", "            pass\n"),
     core(
@@ -109,11 +129,13 @@ MUTANTS: Final = (
             ),
             Change(
                 "_core.py",
-                "        items, asks = self.items, self.asks\n",
-                "        items, asks = self.items, self.asks\n"
+                "        offers, asks = self.offers, self.asks\n",
+                "        offers, asks = self.offers, self.asks\n"
                 "        if ask is not None and ask.done:\n"
                 "            ask.done = False\n"
-                "            return ask.item\n",
+                "            item = ask.item\n"
+                "            del ask.item\n"
+                "            return item\n",
             ),
             Change(
                 "_core.py",
@@ -134,13 +156,13 @@ MUTANTS: Final = (
     ),
     core(
         "an ask does not release the itemizer of the last item",
-        "            asks.join(ask)\n        if self.held is not None:\n            self._release()\n",
-        "            asks.join(ask)\n",
+        "        if held is not None:  # `_release` without the calls: every item in lock-step comes by here\n",
+        "        if held is not None and False:\n",
     ),
     core(
         "an ask that finds an item does not release the itemizer of the last one",
-        "        if self.held is not None:\n            self._release()\n        if self.items is None:\n",
-        "        if self.items is None:\n",
+        "            if self.held is not None:\n                self._release()\n            self.held = offer\n",
+        "            self.held = offer\n",
     ),
     core(
         "an ask that waits already releases nobody",
@@ -154,8 +176,8 @@ MUTANTS: Final = (
     ),
     core(
         "an item taken from its itemizer does not release it, buffered",
-        "            offer.done = True\n            offer.wake()\n            self._wake_offer()\n",
-        "            self._wake_offer()\n",
+        "        offer.done = True\n        self._wake_offer()\n",
+        "        self._wake_offer()\n",
     ),
     core(
         "the buffer takes one too many",
@@ -182,33 +204,79 @@ MUTANTS: Final = (
     ),
     core(
         "a new ask passes those that wait, buffered",
-        "            if asks.first is not ask:\n                return WAIT\n            if len(items)",
-        "            if ask is not None and asks.first is not ask:\n                return WAIT\n            if len(items)",
+        "        if asks.first is not ask:\n",
+        "        if (ask is not None or self.items is None) and asks.first is not ask:\n",
     ),
     core(
         "a new ask passes those that wait, in lock-step",
-        "            if asks.first is not ask:\n                return WAIT\n            item = self",
-        "            if ask is not None and asks.first is not ask:\n                return WAIT\n            item = self",
+        "        if asks.first is not ask:\n",
+        "        if (ask is not None or self.items is not None) and asks.first is not ask:\n",
     ),
     core(
         "asks are served in any order, buffered",
-        "            if asks.first is not ask:\n                return WAIT\n            if len(items)",
-        "            if len(items)",
+        "        if asks.first is not ask:\n",
+        "        if self.items is None and asks.first is not ask:\n",
     ),
     core(
         "asks are served in any order, in lock-step",
-        "            if asks.first is not ask:\n                return WAIT\n            item = self",
-        "            item = self",
+        "        if asks.first is not ask:\n",
+        "        if self.items is not None and asks.first is not ask:\n",
+    ),
+    core(
+        "who takes the first offer takes the rest of the line away",
+        "            if offers.others:\n                offers.leave(offer)\n",
+        "            if False:\n                offers.leave(offer)\n",
+    ),
+    core(
+        "an ask does not look before it stands in line",
+        "        if self.items or self.offers.first is not None or not self.flows:\n            item = self.take(None)",
+        "        if False:\n            item = self.take(None)",
+    ),
+    core(
+        "an ask does not look for an item before it stands in line",
+        "        if self.items or self.offers.first is not None or not self.flows:\n            item = self.take(None)",
+        "        if not self.flows:\n            item = self.take(None)",
+    ),
+    core(
+        "an ask does not look for the end before it stands in line",
+        "        if self.items or self.offers.first is not None or not self.flows:\n            item = self.take(None)",
+        "        if self.items or self.offers.first is not None:\n            item = self.take(None)",
     ),
     Mutant(
         "a cancelled ask stays in line",
-        (Change("receiver.py", "                core.leave(ask)\n                raise\n", "                raise\n"),),
+        (Change("receiver.py", "                home.leave(ask)\n                raise\n", "                raise\n"),),
     ),
+    Mutant(
+        "a ticket is used again as it was left",
+        (
+            Change(
+                "sender.py", "            self._spare = None\n            offer.done = False\n", "            self._spare = None\n"
+            ),
+        ),
+    ),
+    Mutant(
+        "two asks share one ticket",
+        (
+            Change(
+                "receiver.py",
+                "            self._spare = None\n            item = home.ask(ask)\n",
+                "            item = home.ask(ask)\n",
+            ),
+        ),
+    ),
+    # Midstream, the two short cuts.
+    sending_midstream("an empty buffer counts as midstream, sending", "items and len", "len"),
+    sending_midstream("a full buffer counts as midstream, sending", "< home.buffer", "<= home.buffer"),
+    sending_midstream("midstream, an item is accepted after the end", " and home.flows", ""),
+    sending_midstream("midstream, a new item passes those that wait", " and home.offers.first is None", ""),
+    receiving_midstream("an empty buffer counts as midstream, receiving", "items and len", "items is not None and len"),
+    receiving_midstream("a full buffer counts as midstream, receiving", "< home.buffer", "<= home.buffer"),
+    receiving_midstream("midstream, a new ask passes those that wait", " and home.asks.first is None", ""),
     # Endings.
     core(
         "the end comes before what was sent",
-        "        items, asks = self.items, self.asks\n        if items:\n",
-        "        items, asks = self.items, self.asks\n        if self.over:\n            return END\n        if items:\n",
+        "        offers, asks = self.offers, self.asks\n",
+        "        offers, asks = self.offers, self.asks\n        if self.over:\n            return END\n",
     ),
     core(
         "an error of the block looks like its end",
@@ -223,8 +291,7 @@ MUTANTS: Final = (
     ),
     core(
         "an itemizer works after its block",
-        "        if self.sending is not OPEN or self.receiving is not RECEIVING:\n            raise self.refusal()\n"
-        "        offers, ask",
+        "        if not self.flows:\n            raise self.refusal()\n        offers, ask",
         "        if self.receiving is not RECEIVING:\n            raise self.refusal()\n        offers, ask",
     ),
     core(
@@ -263,13 +330,34 @@ MUTANTS: Final = (
             ),
         ),
     ),
+    core(
+        "a channel that nobody has opened looks ended",
+        "            return WAIT if self.flows or not self.over else END\n",
+        "            return WAIT if self.flows else END\n",
+    ),
+    core(
+        "what flows goes on after its block",
+        "            self.sending = FAILED\n        self.flows = False\n",
+        "            self.sending = FAILED\n",
+    ),
+    core(
+        "what flows goes on after a close",
+        "        self.receiving = CLOSED\n        self.flows = False\n",
+        "        self.receiving = CLOSED\n",
+    ),
+    core(
+        "a sender opened after a close flows",
+        "        if self.receiving is not RECEIVING:  # asked last, since a finalizer may come in between\n"
+        "            self.flows = False\n",
+        "",
+    ),
     # Dropped ends.
     Mutant(
         "a dropped receiver tells nobody",
         (
             Change(
                 "receiver.py",
-                "            home.tell(core.settle)\n        if complaint",
+                "            home.tell(home.settle)\n        if complaint",
                 "            pass\n        if complaint",
             ),
         ),
@@ -279,8 +367,8 @@ MUTANTS: Final = (
         (
             Change(
                 "sender.py",
-                "        core.drop_sender()\n        if home.loop is not None:",
-                "        core.drop_sender()\n        if False:",
+                "        home.drop_sender()\n        if home.loop is not NOWHERE:",
+                "        home.drop_sender()\n        if False:",
             ),
         ),
     ),
@@ -295,6 +383,11 @@ MUTANTS: Final = (
         "            self.sending = FINISHED\n",
     ),
     core(
+        "what flows goes on in an abandoned block",
+        "            self.sending = ABANDONED\n            self.flows = False\n",
+        "            self.sending = ABANDONED\n",
+    ),
+    core(
         "a sender that nobody opened goes unnoticed",
         "            self.sending = NEVER_OPENED\n",
         "            pass\n",
@@ -307,15 +400,27 @@ MUTANTS: Final = (
     # Waiting.
     Mutant(
         "a future is told twice",
-        (Change("_waiting.py", "        if future is not None and not future.done():", "        if future is not None:"),),
+        (Change("_waiting.py", "        if self.asleep and not self.future.done():", "        if self.asleep:"),),
     ),
+    Mutant("who is parked is not asleep", (Change("_waiting.py", "    waiter.asleep = True\n", ""),)),
+    Mutant("who was woken stays asleep", (Change("_waiting.py", "        waiter.asleep = False\n        del", "        del"),)),
     Mutant(
-        "a wake-up during the first turn is lost",
+        "what comes during the first turn of an ask goes unnoticed",
         (
             Change(
-                "_waiting.py",
-                "    if not waiter.awake:\n        waiter.future",
-                "    if not waiter.awake or pace.pause:\n        waiter.future",
+                "receiver.py",
+                "                await turn(ask.pace)\n                while",
+                "                await turn(ask.pace)\n                await park(ask)\n                while",
+            ),
+        ),
+    ),
+    Mutant(
+        "what comes during the first turn of an itemize goes unnoticed",
+        (
+            Change(
+                "sender.py",
+                "            await turn(offer.pace)\n            while",
+                "            await turn(offer.pace)\n            await park(offer)\n            while",
             ),
         ),
     ),
@@ -353,7 +458,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "fed_by swallows a cancellation",
-        (Change("_feed.py", "                interruption = cancellation\n", ""),),
+        (Change("_feed.py", "                interruption = cancellation\n", "                pass\n"),),
     ),
     Mutant(
         "fed_by replaces a cancellation",

@@ -124,8 +124,10 @@ class Call:
         self.detail = ""
         # What the rules note while they read the marks: of both,
         self.number = 0
-        # of an itemize: taken, and a further item asked for; there was room; its time was over,
-        self.taken = self.asked = self.at_once = self.refused = False
+        # there was room, or an item,
+        self.at_once = False
+        # of an itemize: taken, and a further item asked for; its time was over,
+        self.taken = self.asked = self.refused = False
         # of an ask: a later one got an item; SenderFailed may, or has to, end it after a close.
         self.passed = self.may_fail = self.must_fail = False
 

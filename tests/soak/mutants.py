@@ -41,11 +41,17 @@ def kept(name: str, module: str, after: str, what: str) -> Mutant:
 LEAKS: Final = (
     kept("an item that waited is kept", "sender.py", "        offer.item = item\n", "item"),
     kept("an item in the buffer is kept", "_core.py", "            raise self.refusal()\n        items.append(item)\n", "item"),
+    kept(
+        "an item that goes by midstream is kept",
+        "sender.py",
+        "                items.append(item)  # midstream, see _core\n",
+        "item",
+    ),
     kept("a list grows by a pointer for every item", "stream.py", "        self.items.append(item)\n", "None"),
-    kept("the future of a wait is kept", "_waiting.py", "            future.set_result(None)\n", "future"),
-    kept("the state of a channel is kept", "channel.py", "        self._receiver = Receiver(self._core, home)\n", "self._core"),
-    kept("the place of a cancelled ask is kept", "receiver.py", "                core.leave(ask)\n", "ask"),
-    kept("the place of a cancelled itemize is kept", "sender.py", "            core.withdraw(offer)\n", "offer"),
+    kept("the future of a wait is kept", "_waiting.py", "            self.future.set_result(None)\n", "self.future"),
+    kept("the state of a channel is kept", "channel.py", "        self._receiver = Receiver(home)\n", "home"),
+    kept("the place of a cancelled ask is kept", "receiver.py", "                home.leave(ask)\n", "ask"),
+    kept("the place of a cancelled itemize is kept", "sender.py", "            home.withdraw(offer)\n", "offer"),
     kept("the task of a block is kept", "_feed.py", "        self._task.add_done_callback(self._ran)\n", "self._task"),
 )
 
@@ -58,7 +64,7 @@ THREADS: Final = (
     change(
         "a finalizer draws the consequences in its own thread",
         "sender.py",
-        ("has ever waited\n            home.tell(core.settle)\n", "has ever waited\n            core.settle()\n"),
+        ("has ever waited\n            home.tell(home.settle)\n", "has ever waited\n            home.settle()\n"),
     ),
     change(
         "a sender block can't be closed in another thread",
@@ -68,7 +74,7 @@ THREADS: Final = (
     change(
         "a receiver that is dropped is not closed",
         "_core.py",
-        ("        self.receiving = CLOSED\n        self.error = None\n", "        self.error = None\n"),
+        ("        self.stop_receiving()\n        self.error = None\n", "        self.error = None\n"),
     ),
 )
 
@@ -127,7 +133,8 @@ def find(mutant: Mutant, *arguments: str) -> tuple[bool, str]:
     if not lines or lines[0].split()[2] != directory:
         return False, f"another library was run, or none: {(lines + done.stderr.strip().splitlines())[-1]}"
     if "Timeout (" in done.stderr:
-        return done.returncode == 1, f"it hangs and can't be cancelled, after: {lines[-1]}"
+        # Not always with status 1: faulthandler reads the stacks of threads that run, and now and then it crashes over one.
+        return done.returncode != 0, f"it hangs and can't be cancelled, after: {lines[-1]}"
     return done.returncode == 1 and lines[-1].startswith("BROKEN"), lines[-1]
 
 
