@@ -13,7 +13,7 @@ import copy
 import inspect
 import pickle
 import re
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -330,6 +330,21 @@ async def feed_by_a_running_generator(scene: Scene) -> None:
 
 async def feed_by_too_much(_: Scene) -> None:
     async with Channel[int]().fed_by(count, 1, 2) as items:  # type: ignore[call-arg]
+        await collect(items)
+
+
+async def double(numbers: AsyncIterable[int], itemize: Itemizer[int]) -> None:
+    async for number in numbers:
+        await itemize(2 * number)
+
+
+async def feed_by_one_with_the_source_first(_: Scene) -> None:
+    async with Channel[int]().fed_by(double, stream(count, 1)) as items:  # type: ignore[arg-type]
+        await collect(items)
+
+
+async def feed_by_one_that_opens_a_sender(_: Scene) -> None:
+    async with Channel[int]().fed_by(send_one) as items:  # type: ignore[arg-type]
         await collect(items)
 
 
@@ -674,6 +689,24 @@ MISTAKES = (
         (
             Try("channel.fed_by(count, 1, 2)", feed_by_too_much, "count()"),
             Try("stream(count, 1, 2)", lambda _: anext(stream(count, 1, 2)), "count()"),  # type: ignore[call-arg]
+        ),
+    ),
+    Mistake(
+        "`fed_by` or `stream` with a function whose first parameter is not the itemizer, but a source or a `SenderContext`",
+        "`TypeError` of Python, where it uses that: put `itemize` first, "
+        "or pass `lambda itemize: stage(source, nullcontext(itemize))`",
+        TypeError,
+        "",
+        "",
+        (
+            Try("fed_by(double, numbers)", feed_by_one_with_the_source_first, "__aiter__ method, got method"),
+            Try("fed_by(write)", feed_by_one_that_opens_a_sender, "'method' object does not support the asynchronous context"),
+            Try("stream(double, numbers)", lambda _: anext(stream(double, stream(count, 1))), "__aiter__ method, got method"),  # type: ignore[arg-type]
+            Try(
+                "stream(write)",
+                lambda _: anext(stream(send_one)),  # type: ignore[arg-type]
+                "'method' object does not support the asynchronous context",
+            ),
         ),
     ),
     Mistake(
