@@ -70,6 +70,7 @@ class Channel(Pinned, Generic[T]):
     def fed_by(self, func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> Feed[T]:
         """Run ``func(itemize, *args, **kwargs)`` in a task of its own for as long as a block lasts.
 
+        `func` is an async function that takes the itemizer as its first positional argument and opens no sender itself.
         ``async with channel.fed_by(func, ...) as receiver:`` opens the sender, starts the task and binds the receiver. Leaving
         the block closes the receiver, cancels what is left of the task and waits for it: no task outlives its block, whatever
         happens in or around it. The idea is trio's ``as_safe_channel`` and Kotlin's ``produce``.

@@ -37,7 +37,7 @@ class Itemizer(Protocol[T_contra]):
         gives no other task a turn.
 
         **The wait ends** when the consumer comes back (or another consumer is waiting already), when there is room in the buffer,
-        or when the receiving side goes away.
+        or when the receiving side goes away. A sender block that ends normally does not end it: `item` is still delivered.
 
         **Cancelled**, it withdraws `item` if that has not been taken, and `item` is then never delivered. If `item` has been taken,
         it has been delivered: after a cancellation the caller cannot tell which.

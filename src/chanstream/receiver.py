@@ -100,7 +100,8 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         """Close the receiving side. Closing twice is fine.
 
         Drops the items that were accepted and not taken. Every waiting and later `__anext__` raises StopAsyncIteration, every
-        waiting and later itemizer `ReceiverClosed`. An error of the sender block that nobody has met is forgotten.
+        waiting and later itemizer `ReceiverClosed`. A sender that waits for something else learns of it when it next calls its
+        itemizer; `Channel.fed_by` cancels it. An error of the sender block that nobody has met is forgotten.
 
         Does not wait, neither for the sender nor for a turn of the event loop, so it can't be cancelled half-way.
 

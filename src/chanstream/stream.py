@@ -27,6 +27,7 @@ P = ParamSpec("P")
 def stream(func: Producer[T, P], /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
     """Iterate over what ``func(itemize, *args, **kwargs)`` passes to its itemizer.
 
+    `func` is an async function that takes the itemizer as its first positional argument and opens no sender itself.
     Returns an async generator object. `func` starts with the first ``anext``, runs in the task of whoever iterates, in its
     context, and ``await itemize(item)`` is its ``yield``. It may await anything else meanwhile. The idea is Kotlin's ``flow {
     emit(...) }``.
