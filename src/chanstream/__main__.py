@@ -42,7 +42,7 @@ async def show(title: str, channel: Channel[str]) -> None:
     print()
 
 
-async def pass_through_channel(count: int, buffer: int) -> None:
+async def pass_through_channel(count: int, buffer: int) -> int:
     channel = Channel[int](buffer=buffer)
 
     async def send() -> None:
@@ -50,14 +50,15 @@ async def pass_through_channel(count: int, buffer: int) -> None:
             for number in range(count):
                 await itemize(number)
 
-    async def receive() -> None:
-        async for _ in channel.receiver:
-            pass
+    task = asyncio.create_task(send())
+    received = 0
+    async for _ in channel.receiver:
+        received += 1
+    await task
+    return received
 
-    await asyncio.gather(receive(), send())
 
-
-async def pass_through_queue(count: int, size: int) -> None:
+async def pass_through_queue(count: int, size: int) -> int:
     queue = asyncio.Queue[int | None](size)
 
     async def send() -> None:
@@ -65,20 +66,21 @@ async def pass_through_queue(count: int, size: int) -> None:
             await queue.put(number)
         await queue.put(None)  # a queue has no end of its own
 
-    async def receive() -> None:
-        while await queue.get() is not None:
-            pass
+    task = asyncio.create_task(send())
+    received = 0
+    while await queue.get() is not None:
+        received += 1
+    await task
+    return received
 
-    await asyncio.gather(receive(), send())
 
-
-async def rate(passing: Callable[[int, int], Awaitable[None]], count: int, size: int) -> float:
+async def rate(passing: Callable[[int, int], Awaitable[int]], count: int, size: int) -> float:
     """Items per second, the best of three rounds."""
     best = 0.0
     for _ in range(3):
         start = perf_counter()
-        await passing(count, size)
-        best = max(best, count / (perf_counter() - start))
+        received = await passing(count, size)
+        best = max(best, received / (perf_counter() - start))
     return best
 
 
