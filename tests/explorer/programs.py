@@ -229,6 +229,19 @@ def small_programs() -> list[Program]:
         Program(
             "two writers, one cancelled, buffered", (Block(writers=two, where=Where.TASKS), Reader()), (Cancel("writer0.0"),), (1,)
         ),
+        # With two places the buffer can be neither empty nor full, and the ends append and pop by themselves.
+        Program(
+            "two readers midstream, one cancelled",
+            (Block(writers=(Writer(3),)), Reader(), Reader(takes=1)),
+            (Cancel("reader0"),),
+            (2,),
+        ),
+        Program(
+            "two writers midstream, one cancelled",
+            (Block(writers=(Writer(2), Writer(2)), where=Where.TASKS), Reader()),
+            (Cancel("writer0.0"),),
+            (2,),
+        ),
         Program("timeouts on both sides, once", (Block(writers=(Writer(1, timeouts=1),)), Reader(timeouts=1))),
         Program("a failure", (Block(writers=(Writer(1),), ending=Ending.FAILED), Reader(), Reader())),
         Program("a failure, buffered", (Block(writers=(Writer(2),), ending=Ending.FAILED), Reader(), Reader()), buffers=(2,)),
