@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -18,6 +19,12 @@ FOR_EVER = 120
 
 def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
     return LOOPS
+
+
+def pytest_configure() -> None:
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs that they start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish() -> None:
