@@ -118,6 +118,17 @@ def test_nobody_is_stranded_by_a_receiver_that_was_closed() -> None:
     assert not core.strands()
 
 
+def test_who_waits_for_room_is_woken_when_its_item_is_taken_from_a_buffer_that_a_finalizer_has_emptied() -> None:
+    """Rule 3: nobody else has told it of the room."""
+    core, offer = opened(1), Counting(2)
+    assert core.put(1)
+    core.offer(offer)
+    core.drop_receiver()
+    assert core.take(None) == 2
+    assert offer.done
+    assert offer.wakes
+
+
 async def test_a_large_buffer_is_filled_and_emptied() -> None:
     """Rule 3: also where the interpreter has several objects for one number."""
     channel, count = Channel[int](buffer=1000), 3000

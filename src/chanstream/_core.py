@@ -255,12 +255,13 @@ class Core(Generic[T]):
             if offer is not None and len(items) == self.buffer:  # otherwise the first offer is awake
                 offer.wake()
             return items.popleft()
-        # The first offer was woken and has not run yet. Running, it finds that it is done.
+        # The first offer was woken and has not run yet, or a finalizer has emptied the buffer.
         assert offer is not None
         item = offer.item
         del offer.item
         self.offers.leave(offer)
         offer.done = True
+        offer.wake()
         self._wake_offer()
         return item
 

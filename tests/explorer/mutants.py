@@ -98,8 +98,8 @@ MUTANTS: Final = (
     ),
     core(
         "who takes an item from its itemizer wakes nobody for the room",
-        "        offer.done = True\n        self._wake_offer()\n        return item\n",
-        "        offer.done = True\n        return item\n",
+        "        offer.done = True\n        offer.wake()\n        self._wake_offer()\n        return item\n",
+        "        offer.done = True\n        offer.wake()\n        return item\n",
     ),
     core(
         "an ask does not wake the itemizer that it releases",
@@ -176,7 +176,7 @@ MUTANTS: Final = (
     ),
     core(
         "an item taken from its itemizer does not release it, buffered",
-        "        offer.done = True\n        self._wake_offer()\n",
+        "        offer.done = True\n        offer.wake()\n        self._wake_offer()\n",
         "        self._wake_offer()\n",
     ),
     core(
