@@ -299,6 +299,35 @@ async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Clo
         await done(ask)
 
 
+def test_a_loop_that_moves_to_another_thread_takes_its_channels_along() -> None:
+    """Rule 19: what a channel keeps to is its loop, wherever that runs."""
+    channel = Channel[int]()
+    loop = LOOPS["asyncio"]()
+
+    async def take() -> int:
+        return await anext(channel.receiver)
+
+    async def wait_in_vain() -> None:
+        ask = asyncio.create_task(take())
+        await turns()
+        ask.cancel()
+        await asyncio.wait([ask])
+
+    async def pass_one() -> list[int]:
+        async def write() -> None:
+            async with channel.sender as itemize:
+                await itemize(1)
+
+        task = asyncio.create_task(write())
+        items = await rest(channel.receiver)
+        await task
+        return items
+
+    loop.run_until_complete(wait_in_vain())
+    assert in_thread(lambda: loop.run_until_complete(pass_one())) == [1]
+    loop.close()
+
+
 async def test_a_block_that_has_ended_is_not_left_again_elsewhere() -> None:
     """Rules 6 and 19: how it ended stays so, also when its exit is called by hand once more."""
     channel = Channel[int]()

@@ -85,10 +85,10 @@ class Home(Core[T]):
             raise errors.foreign_loop(repr(self))
 
     def tell(self, message: Callable[[], None]) -> None:
-        """Have the loop call `message`, from whatever thread. Without a loop, or with a closed one, nobody waits for it."""
-        if self.loop is not NOWHERE:
-            with suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(message)
+        """Have the loop call `message`, from whatever thread. With a closed loop, nobody waits for it."""
+        assert self.loop is not NOWHERE
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(message)
 
 
 class Pace(Generic[T]):
