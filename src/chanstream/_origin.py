@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import typing
 
 __all__ = ["is_debugging", "origin"]
 
-# Code that stands between the caller and here: this package, and what calls a class that was written with its type argument.
-OWN = (__file__.removesuffix("_origin.py"), typing.__file__)
+# This package, which stands between the caller and here.
+OWN = __file__.removesuffix("_origin.py")
 
 
 def is_debugging() -> bool:
