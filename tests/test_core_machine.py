@@ -404,7 +404,7 @@ class CoreMachine(RuleBasedStateMachine):
 
     def the_first_offer_is_awake_while_the_buffer_has_room(self) -> None:
         if self.offers and self.buffered < self.buffer and not self.closed:
-            assert bell(self.core.offers.first).awake
+            assert bell(self.core.first_offer).awake
 
     def who_is_released_is_awake(self) -> None:
         assert all(offer.awake for offer in self.released)
@@ -416,7 +416,7 @@ class CoreMachine(RuleBasedStateMachine):
         if self.closed and not self.unsettled:
             assert self.asks or self.core.error is None
             assert not self.core.items
-            assert not self.core.offers
+            assert self.core.first_offer is None
             assert self.core.held is None
 
     def the_repr_counts_what_waits(self) -> None:

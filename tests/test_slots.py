@@ -35,4 +35,4 @@ def test_every_class_names_all_its_attributes(made: type[object]) -> None:
 
 def test_there_are_such_classes() -> None:
     names = {each.__name__ for each in classes()}
-    assert {"Channel", "Sender", "Receiver", "Core", "Line", "Ticket", "Waiter", "Pace", "Home", "Handover", "Feed"} <= names
+    assert {"Channel", "Sender", "Receiver", "Core", "Ticket", "Waiter", "Pace", "Home", "Handover", "Feed"} <= names

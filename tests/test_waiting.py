@@ -30,7 +30,7 @@ async def test_an_itemizer_that_is_woken_in_vain_waits_on() -> None:
 
     task = asyncio.create_task(write())
     await turns()
-    await stays_parked(task, channel._core.offers.first)
+    await stays_parked(task, channel._core.first_offer)
     assert [item async for item in channel.receiver] == [1]
     await task
 
@@ -45,7 +45,7 @@ async def test_an_ask_that_is_woken_in_vain_waits_on() -> None:
 
     task = asyncio.create_task(read())
     await turns()
-    await stays_parked(task, channel._core.asks.first)
+    await stays_parked(task, channel._core.first_ask)
     async with channel.sender as itemize:
         await itemize(1)
     await task

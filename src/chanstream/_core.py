@@ -28,11 +28,12 @@ else, and has the event loop call `settle`, which draws the consequences.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final, Generic, Literal, TypeVar
 
 from . import errors
-from ._line import Line, Ticket
+from ._line import Behind, Ticket, joined, walk, without
 from ._override import override
 
 __all__ = ["END", "WAIT", "Core"]
@@ -87,7 +88,20 @@ END: Final = Verdict.END
 
 
 class Core(Generic[T]):
-    __slots__ = ("asks", "buffer", "error", "flows", "held", "items", "offers", "origin", "receiving", "sending")
+    __slots__ = (
+        "buffer",
+        "error",
+        "first_ask",
+        "first_offer",
+        "flows",
+        "held",
+        "items",
+        "later_asks",
+        "later_offers",
+        "origin",
+        "receiving",
+        "sending",
+    )
 
     origin: str | None
     buffer: int
@@ -97,8 +111,10 @@ class Core(Generic[T]):
     """Whether both phases are open. It follows from them, and saves three comparisons for every item."""
     error: BaseException | None
     items: deque[T] | None
-    offers: Line[T]
-    asks: Line[T]
+    first_offer: Ticket[T] | None
+    later_offers: Behind[T] | None
+    first_ask: Ticket[T] | None
+    later_asks: Behind[T] | None
     held: Ticket[T] | None
 
     def __init__(self, buffer: int, origin: str | None = None) -> None:
@@ -109,8 +125,10 @@ class Core(Generic[T]):
         self.flows = False
         self.error = None
         self.items = deque() if buffer else None  # an empty deque is larger than the rest of an idle channel
-        self.offers = Line()
-        self.asks = Line()
+        self.first_offer = None
+        self.later_offers = None
+        self.first_ask = None
+        self.later_asks = None
         self.held = None
 
     @override
@@ -119,12 +137,21 @@ class Core(Generic[T]):
         made = f", made at {self.origin}" if self.origin else ""
         sending = self.sending.name.lower().replace("_", " ")
         receiving = self.receiving.name.lower()
-        accepted = len(self.items or ()) + len(self.offers)
-        itemizing = len(self.offers) + (self.held is not None)
+        offers, asks = (sum(1 for _ in line) for line in (self.offers, self.asks))
+        accepted = len(self.items or ()) + offers
+        itemizing = offers + (self.held is not None)
         return (
             f"<Channel {mode}: sender {sending}, receiver {receiving}, {accepted} to be taken, "
-            f"{itemizing} waiting in itemize, {len(self.asks)} waiting for an item{made}>"
+            f"{itemizing} waiting in itemize, {asks} waiting for an item{made}>"
         )
+
+    @property
+    def offers(self) -> Iterator[Ticket[T]]:
+        return walk(self.first_offer, self.later_offers)
+
+    @property
+    def asks(self) -> Iterator[Ticket[T]]:
+        return walk(self.first_ask, self.later_asks)
 
     # The sending side.
 
@@ -146,13 +173,13 @@ class Core(Generic[T]):
     def put(self, item: T) -> bool:
         """Accept `item` if its itemizer need not wait. If not, it has to be offered."""
         items = self.items
-        if items is None or len(items) >= self.buffer or self.offers.first is not None:
+        if items is None or len(items) >= self.buffer or self.first_offer is not None:
             return False
         if not self.flows:
             raise self.refusal()
         items.append(item)
         if len(items) == 1:  # otherwise the first ask is awake
-            ask = self.asks.first
+            ask = self.first_ask
             if ask is not None:
                 ask.wake()
         return True
@@ -161,11 +188,11 @@ class Core(Generic[T]):
         """Accept the item of `offer`, whose itemizer waits until it is `released`."""
         if not self.flows:
             raise self.refusal()
-        offers, ask = self.offers, self.asks.first
-        if offers.first is None:
-            offers.first = offer
+        if self.first_offer is None:
+            self.first_offer = offer
         else:
-            offers.join(offer)
+            self.later_offers = joined(self.later_offers, offer)
+        ask = self.first_ask
         if ask is not None and ask.asleep:  # who is not needs no call
             ask.wake()
 
@@ -176,11 +203,11 @@ class Core(Generic[T]):
         if offer.done:
             return True
         items = self.items
-        if items is None or self.offers.first is not offer or len(items) >= self.buffer:
+        if items is None or self.first_offer is not offer or len(items) >= self.buffer:
             return False
         items.append(offer.item)
         del offer.item
-        self.offers.leave(offer)
+        self.first_offer = without(offer, self.first_offer, self.later_offers)
         self._wake_offer()
         return True
 
@@ -188,8 +215,8 @@ class Core(Generic[T]):
         """The itemizer of `offer` leaves before it was released. An item that has been taken has been delivered."""
         if self.held is offer:
             self.held = None
-        elif not offer.done and self.offers.first is not None:  # else `settle` has taken the line apart
-            self.offers.leave(offer)
+        elif not offer.done and self.first_offer is not None:  # else `settle` has taken the line apart
+            self.first_offer = without(offer, self.first_offer, self.later_offers)
             del offer.item
             self._wake_offer()
 
@@ -202,15 +229,14 @@ class Core(Generic[T]):
 
     def ask(self, ask: Ticket[T]) -> T | Literal[Verdict.WAIT, Verdict.END]:
         """The next item. If there is none, `ask` stands in line, and the itemizer of the last item may return."""
-        if self.items or self.offers.first is not None or not self.flows:
+        if self.items or self.first_offer is not None or not self.flows:
             item = self.take(None)
             if item is not WAIT:
                 return item
-        asks = self.asks
-        if asks.first is None:
-            asks.first = ask
+        if self.first_ask is None:
+            self.first_ask = ask
         else:
-            asks.join(ask)
+            self.later_asks = joined(self.later_asks, ask)
         held = self.held
         if held is not None:  # `_release` without the calls: every item in lock-step comes by here
             self.held = None
@@ -221,11 +247,10 @@ class Core(Generic[T]):
 
     def take(self, ask: Ticket[T] | None) -> T | Literal[Verdict.WAIT, Verdict.END]:
         """The next item, for `ask` or, with None, for somebody who stands in no line. With an item, `ask` has left the line."""
-        offers, asks = self.offers, self.asks
-        offer = offers.first
+        offer = self.first_offer
         if offer is None and not self.items:
             return WAIT if self.flows or not self.over else END
-        if asks.first is not ask:
+        if self.first_ask is not ask:
             return WAIT
         if self.items is not None:
             item = self._take_buffered(self.items)
@@ -233,24 +258,23 @@ class Core(Generic[T]):
             assert offer is not None
             item = offer.item
             del offer.item
-            if offers.others:
-                offers.leave(offer)
-            else:
-                offers.first = None
+            others = self.later_offers
+            self.first_offer = without(offer, offer, others) if others else None
             if self.held is not None:
                 self._release()
             self.held = offer
         if ask is not None:
-            if asks.others:
-                asks.leave(ask)
+            others = self.later_asks
+            if not others:
+                self.first_ask = None
+            else:
+                self.first_ask = without(ask, ask, others)
                 self._release()
                 self._wake_ask()
-            else:
-                asks.first = None
         return item
 
     def _take_buffered(self, items: deque[T]) -> T:
-        offer = self.offers.first
+        offer = self.first_offer
         if items:
             if offer is not None and len(items) == self.buffer:  # otherwise the first offer is awake
                 offer.wake()
@@ -259,7 +283,7 @@ class Core(Generic[T]):
         assert offer is not None
         item = offer.item
         del offer.item
-        self.offers.leave(offer)
+        self.first_offer = without(offer, self.first_offer, self.later_offers)
         offer.done = True
         offer.wake()
         self._wake_offer()
@@ -267,9 +291,9 @@ class Core(Generic[T]):
 
     def leave(self, ask: Ticket[T]) -> None:
         """Leave the line without an item."""
-        self.asks.leave(ask)
+        self.first_ask = without(ask, self.first_ask, self.later_asks)
         self._wake_ask()
-        if self.asks.first is None and self.receiving is not RECEIVING:
+        if self.first_ask is None and self.receiving is not RECEIVING:
             self.error = None  # everybody has been told who had to be
 
     def end(self, ask: Ticket[T] | None) -> Exception:
@@ -289,7 +313,8 @@ class Core(Generic[T]):
         return errors.sender_abandoned(repr(self))
 
     def close(self) -> None:
-        self.stop_receiving()
+        self.receiving = CLOSED
+        self.flows = False
         self.settle()
 
     # Both sides. The phases, each set in one step, and what follows from them.
@@ -335,32 +360,34 @@ class Core(Generic[T]):
 
     def drop_receiver(self) -> None:
         """Nothing refers to the receiver any more, so nothing of the receiving side runs."""
-        self.stop_receiving()
+        self.receiving = CLOSED
+        self.flows = False
         self.error = None
         if self.items:
             self.items.clear()  # in one step, so it may come in the middle of `put`
 
     def strands(self) -> bool:
         """Whether somebody waits in itemize whom nobody has told that there is nothing to wait for."""
-        return self.receiving is RECEIVING and (self.held is not None or self.offers.first is not None)
+        return self.receiving is RECEIVING and (self.held is not None or self.first_offer is not None)
 
     def settle(self) -> None:
         """Draw the consequences of a phase that ends the stream. May be called again."""
         if self.receiving is not RECEIVING:
-            if self.asks.first is None:
+            if self.first_ask is None:
                 self.error = None
             if self.items:
                 self.items.clear()
             # First out of reach, then dropped: dropping an item may run code of the user's.
             held, self.held = self.held, None
-            if self.offers.first is not None:
-                offers, self.offers = self.offers, Line()
+            if self.first_offer is not None:
+                offers = self.offers
+                self.first_offer = self.later_offers = None
                 for offer in offers:
                     del offer.item
                     offer.wake()
             if held is not None:
                 held.wake()
-        if self.asks.first is not None:
+        if self.first_ask is not None:
             for ask in self.asks:
                 ask.wake()
 
@@ -373,11 +400,11 @@ class Core(Generic[T]):
             held.wake()
 
     def _wake_offer(self) -> None:
-        first = self.offers.first
+        first = self.first_offer
         if first is not None and self.items is not None and len(self.items) < self.buffer:
             first.wake()
 
     def _wake_ask(self) -> None:
-        first = self.asks.first
-        if first is not None and (self.items or self.offers.first is not None or self.over):
+        first = self.first_ask
+        if first is not None and (self.items or self.first_offer is not None or self.over):
             first.wake()

@@ -1,16 +1,17 @@
 """A line: first come, first served, and anybody may leave from anywhere at the same cost.
 
-Both sides of a channel queue in one of these. Most of the time one task stands in it, or none, and it needs no container. The core
-then sets `first` itself, on the path of every item: without the calls, a hand-over in lock-step costs 4 % less.
+Both sides of a channel stand in one. Most of the time it is one task, or none, so a line has no object of its own: the core keeps
+the `first` of each, and those `behind` have a container only once there are any. Measured, two objects less make a channel a tenth
+cheaper, and a hand-over in lock-step 2 %.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-__all__ = ["Line", "Ticket"]
+__all__ = ["Behind", "Ticket", "joined", "walk", "without"]
 
 T = TypeVar("T")
 
@@ -33,39 +34,31 @@ class Ticket(Generic[T]):
         """Tell an owner who is asleep to look again. May come twice, and in vain."""
 
 
-class Line(Generic[T]):
-    __slots__ = ("first", "others")
+Behind: TypeAlias = "OrderedDict[Ticket[T], None]"
 
-    first: Ticket[T] | None
-    others: OrderedDict[Ticket[T], None] | None
 
-    def __init__(self) -> None:
-        self.first = None
-        self.others = None
+def joined(behind: Behind[T] | None, ticket: Ticket[T]) -> Behind[T]:
+    """Those behind the first, `ticket` being the last of them."""
+    if behind is None:
+        behind = OrderedDict()
+    behind[ticket] = None
+    return behind
 
-    def __len__(self) -> int:
-        return (self.first is not None) + len(self.others or ())
 
-    def __iter__(self) -> Iterator[Ticket[T]]:
-        if self.first is not None:
-            yield self.first
-            yield from self.others or ()
+def without(ticket: Ticket[T], first: Ticket[T] | None, behind: Behind[T] | None) -> Ticket[T] | None:
+    """Who is first once `ticket` has left, from wherever in the line. What stands behind the first changes in place."""
+    if not behind:
+        assert first is ticket
+        return None
+    if first is ticket:
+        first, _ = behind.popitem(last=False)
+    else:
+        del behind[ticket]
+    return first
 
-    def join(self, ticket: Ticket[T]) -> None:
-        """Stand behind the last."""
-        if self.first is None:
-            self.first = ticket
-        else:
-            if self.others is None:
-                self.others = OrderedDict()
-            self.others[ticket] = None
 
-    def leave(self, ticket: Ticket[T]) -> None:
-        """Go, from wherever in the line."""
-        if not self.others:
-            assert self.first is ticket
-            self.first = None
-        elif self.first is ticket:
-            self.first, _ = self.others.popitem(last=False)
-        else:
-            del self.others[ticket]
+def walk(first: Ticket[T] | None, behind: Behind[T] | None) -> Iterator[Ticket[T]]:
+    """Everybody in the line, in order."""
+    if first is not None:
+        yield first
+        yield from behind or ()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+from sys import get_coroutine_origin_tracking_depth
+from typing import Final
 
 __all__ = ["is_debugging", "origin"]
+
+DEVELOPING: Final = sys.flags.dev_mode
 
 # This package, which stands between the caller and here.
 OWN = __file__.removesuffix("_origin.py")
@@ -15,7 +19,7 @@ def is_debugging() -> bool:
 
     Every event loop in debug mode has the origin of coroutines tracked while it runs, and so can be recognised without asking it.
     """
-    return sys.flags.dev_mode or sys.get_coroutine_origin_tracking_depth() > 0
+    return DEVELOPING or get_coroutine_origin_tracking_depth() > 0
 
 
 def origin() -> str:

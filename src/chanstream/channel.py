@@ -45,7 +45,9 @@ class Channel(Pinned, Generic[T]):
     _sender: Sender[T]
 
     def __init__(self, *, buffer: int = 0) -> None:
-        home: Home[T] = Home(checked(buffer), origin() if is_debugging() else None)
+        if type(buffer) is not int or buffer < 0:
+            check_buffer(buffer)
+        home: Home[T] = Home(buffer, origin() if is_debugging() else None)
         self._core = home
         self._sender = Sender(home)
         self._receiver = Receiver(home)
@@ -98,9 +100,8 @@ class Channel(Pinned, Generic[T]):
         return Feed(self._core, self._sender, self._receiver, start)
 
 
-def checked(buffer: object) -> int:
+def check_buffer(buffer: object) -> None:
     if not isinstance(buffer, int) or isinstance(buffer, bool):
         raise errors.not_a_buffer(buffer)
     if buffer < 0:
         raise errors.negative_buffer(buffer)
-    return buffer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import _get_running_loop
 from collections.abc import AsyncIterator
+from threading import get_ident
 from types import TracebackType
 from typing import Self, TypeVar, final
 from warnings import warn
@@ -63,10 +64,10 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         **Order of service**: several tasks may iterate one receiver; first come, first served, and each item goes to one of them.
         """
         home = self._home
-        if (home.loop is not _get_running_loop()) if LOOP_IS_CHEAP else home.is_elsewhere():
+        if (home.loop is not _get_running_loop()) if LOOP_IS_CHEAP else (home.thread != get_ident() or not home.loop_runs()):
             home.check()
         items = home.items
-        if items and len(items) < home.buffer and home.asks.first is None:
+        if items and len(items) < home.buffer and home.first_ask is None:
             return items.popleft()  # midstream, see _core
         ask = self._spare
         if ask is None:
@@ -107,8 +108,10 @@ class Receiver(Pinned, AsyncIterator[T_co]):
 
         Raises RuntimeError in an event loop or thread that is not the channel's, and closes nothing then.
         """
-        self._home.check()
-        self._home.close()
+        home = self._home
+        if home.loop is not NOWHERE:  # otherwise nobody has ever waited
+            home.check()
+        home.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import _get_running_loop
+from threading import get_ident
 from types import TracebackType
 from typing import Generic, TypeVar, final
 
@@ -66,11 +67,11 @@ class Sender(Pinned, Generic[T_contra]):
 
     async def _itemize(self, item: T_contra, /) -> None:
         home = self._home
-        if (home.loop is not _get_running_loop()) if LOOP_IS_CHEAP else home.is_elsewhere():
+        if (home.loop is not _get_running_loop()) if LOOP_IS_CHEAP else (home.thread != get_ident() or not home.loop_runs()):
             home.check()
         items = home.items
         if items is not None:
-            if items and len(items) < home.buffer and home.flows and home.offers.first is None:
+            if items and len(items) < home.buffer and home.flows and home.first_offer is None:
                 items.append(item)  # midstream, see _core
                 return
             if home.put(item):
@@ -88,7 +89,8 @@ class Sender(Pinned, Generic[T_contra]):
         home.offer(offer)
         try:
             await turn(offer.pace)
-            while not home.released(offer):
+            # What `released` says of most items in lock-step, without the call: measured, 2 % of their cost.
+            while not ((offer.done and home.flows) or home.released(offer)):
                 await park(offer)
         except BaseException:
             # Cancelled, or the receiver closed. Either way this task no longer stands behind the item: if it is still in the

@@ -50,12 +50,12 @@ def core(name: str, old: str, new: str) -> Mutant:
 
 
 def sending_midstream(name: str, old: str, new: str) -> Mutant:
-    line = "            if items and len(items) < home.buffer and home.flows and home.offers.first is None:\n"
+    line = "            if items and len(items) < home.buffer and home.flows and home.first_offer is None:\n"
     return Mutant(name, (Change("sender.py", line, line.replace(old, new)),))
 
 
 def receiving_midstream(name: str, old: str, new: str) -> Mutant:
-    line = "        if items and len(items) < home.buffer and home.asks.first is None:\n"
+    line = "        if items and len(items) < home.buffer and home.first_ask is None:\n"
     return Mutant(name, (Change("receiver.py", line, line.replace(old, new)),))
 
 
@@ -63,8 +63,8 @@ MUTANTS: Final = (
     # Wake-ups.
     core(
         "a cancelled ask wakes nobody in its place",
-        "        self.asks.leave(ask)\n        self._wake_ask()\n",
-        "        self.asks.leave(ask)\n",
+        "        self._wake_ask()\n        if self.first_ask is None and",
+        "        if self.first_ask is None and",
     ),
     core(
         "who takes an item wakes nobody for the next",
@@ -83,8 +83,8 @@ MUTANTS: Final = (
     ),
     core(
         "who finds room wakes nobody for the rest of it",
-        "        del offer.item\n        self.offers.leave(offer)\n        self._wake_offer()\n        return True\n",
-        "        del offer.item\n        self.offers.leave(offer)\n        return True\n",
+        "        self._wake_offer()\n        return True\n",
+        "        return True\n",
     ),
     core(
         "a slot is not given on after a withdrawal",
@@ -123,19 +123,20 @@ MUTANTS: Final = (
                 "            if ask is not None:\n"
                 "                ask.item = items.popleft()\n"
                 "                ask.done = True\n"
-                "                self.asks.leave(ask)\n"
+                "                self.first_ask = without(ask, self.first_ask, self.later_asks)\n"
                 "                ask.wake()\n"
                 "        return True\n",
             ),
             Change(
                 "_core.py",
-                "        offers, asks = self.offers, self.asks\n",
-                "        offers, asks = self.offers, self.asks\n"
+                "        offer = self.first_offer\n        if offer is None and",
+                "        offer = self.first_offer\n"
                 "        if ask is not None and ask.done:\n"
                 "            ask.done = False\n"
                 "            item = ask.item\n"
                 "            del ask.item\n"
-                "            return item\n",
+                "            return item\n"
+                "        if offer is None and",
             ),
             Change(
                 "_core.py",
@@ -146,7 +147,8 @@ MUTANTS: Final = (
     ),
     core(
         "a cancelled itemize withdraws nothing",
-        "            self.offers.leave(offer)\n            del offer.item\n            self._wake_offer()\n\n",
+        "            self.first_offer = without(offer, self.first_offer, self.later_offers)\n"
+        "            del offer.item\n            self._wake_offer()\n\n",
         "            pass\n\n",
     ),
     core(
@@ -181,66 +183,62 @@ MUTANTS: Final = (
     ),
     core(
         "the buffer takes one too many",
-        "        if items is None or len(items) >= self.buffer or self.offers.first is not None:\n",
-        "        if items is None or len(items) > self.buffer or self.offers.first is not None:\n",
+        "        if items is None or len(items) >= self.buffer or self.first_offer is not None:\n",
+        "        if items is None or len(items) > self.buffer or self.first_offer is not None:\n",
     ),
     core(
         "a new item passes those that wait",
-        "        if items is None or len(items) >= self.buffer or self.offers.first is not None:\n",
+        "        if items is None or len(items) >= self.buffer or self.first_offer is not None:\n",
         "        if items is None or len(items) >= self.buffer:\n",
     ),
     # Order of service.
     Mutant(
-        "a line is joined at the front",
+        "a line is joined before the others that stand behind the first",
         (
             Change(
-                "_line.py",
-                "            self.others[ticket] = None\n",
-                "            self.others[self.first] = None\n"
-                "            self.others.move_to_end(self.first, last=False)\n"
-                "            self.first = ticket\n",
+                "_line.py", "    behind[ticket] = None\n", "    behind[ticket] = None\n    behind.move_to_end(ticket, last=False)\n"
             ),
         ),
     ),
     core(
         "a new ask passes those that wait, buffered",
-        "        if asks.first is not ask:\n",
-        "        if (ask is not None or self.items is None) and asks.first is not ask:\n",
+        "        if self.first_ask is not ask:\n",
+        "        if (ask is not None or self.items is None) and self.first_ask is not ask:\n",
     ),
     core(
         "a new ask passes those that wait, in lock-step",
-        "        if asks.first is not ask:\n",
-        "        if (ask is not None or self.items is not None) and asks.first is not ask:\n",
+        "        if self.first_ask is not ask:\n",
+        "        if (ask is not None or self.items is not None) and self.first_ask is not ask:\n",
     ),
     core(
         "asks are served in any order, buffered",
-        "        if asks.first is not ask:\n",
-        "        if self.items is None and asks.first is not ask:\n",
+        "        if self.first_ask is not ask:\n",
+        "        if self.items is None and self.first_ask is not ask:\n",
     ),
     core(
         "asks are served in any order, in lock-step",
-        "        if asks.first is not ask:\n",
-        "        if self.items is not None and asks.first is not ask:\n",
+        "        if self.first_ask is not ask:\n",
+        "        if self.items is not None and self.first_ask is not ask:\n",
     ),
     core(
         "who takes the first offer takes the rest of the line away",
-        "            if offers.others:\n                offers.leave(offer)\n",
-        "            if False:\n                offers.leave(offer)\n",
+        "            self.first_offer = without(offer, offer, others) if others else None\n",
+        "            self.first_offer = None\n",
     ),
     core(
         "an ask does not look before it stands in line",
-        "        if self.items or self.offers.first is not None or not self.flows:\n            item = self.take(None)",
+        "        if self.items or self.first_offer is not None or not self.flows:\n            item = self.take(None)",
         "        if False:\n            item = self.take(None)",
     ),
     core(
         "an ask does not look for an item before it stands in line",
-        "        if self.items or self.offers.first is not None or not self.flows:\n            item = self.take(None)",
+        "        if self.items or self.first_offer is not None or not self.flows:\n            item = self.take(None)",
         "        if not self.flows:\n            item = self.take(None)",
     ),
     core(
         "an ask does not look for the end before it stands in line",
-        "        if self.items or self.offers.first is not None or not self.flows:\n            item = self.take(None)",
-        "        if self.items or self.offers.first is not None:\n            item = self.take(None)",
+        "        if self.items or self.first_offer is not None or not self.flows:\n            item = self.take(None)",
+        "        if self.items or self.first_offer is not None:\n            item = self.take(None)",
     ),
     Mutant(
         "a cancelled ask stays in line",
@@ -268,15 +266,15 @@ MUTANTS: Final = (
     sending_midstream("an empty buffer counts as midstream, sending", "items and len", "len"),
     sending_midstream("a full buffer counts as midstream, sending", "< home.buffer", "<= home.buffer"),
     sending_midstream("midstream, an item is accepted after the end", " and home.flows", ""),
-    sending_midstream("midstream, a new item passes those that wait", " and home.offers.first is None", ""),
+    sending_midstream("midstream, a new item passes those that wait", " and home.first_offer is None", ""),
     receiving_midstream("an empty buffer counts as midstream, receiving", "items and len", "items is not None and len"),
     receiving_midstream("a full buffer counts as midstream, receiving", "< home.buffer", "<= home.buffer"),
-    receiving_midstream("midstream, a new ask passes those that wait", " and home.asks.first is None", ""),
+    receiving_midstream("midstream, a new ask passes those that wait", " and home.first_ask is None", ""),
     # Endings.
     core(
         "the end comes before what was sent",
-        "        offers, asks = self.offers, self.asks\n",
-        "        offers, asks = self.offers, self.asks\n        if self.over:\n            return END\n",
+        "        offer = self.first_offer\n        if offer is None and",
+        "        offer = self.first_offer\n        if self.over:\n            return END\n        if offer is None and",
     ),
     core(
         "an error of the block looks like its end",
@@ -291,8 +289,8 @@ MUTANTS: Final = (
     ),
     core(
         "an itemizer works after its block",
-        "        if not self.flows:\n            raise self.refusal()\n        offers, ask",
-        "        if self.receiving is not RECEIVING:\n            raise self.refusal()\n        offers, ask",
+        "        if not self.flows:\n            raise self.refusal()\n        if self.first_offer",
+        "        if self.receiving is not RECEIVING:\n            raise self.refusal()\n        if self.first_offer",
     ),
     core(
         "a sender is opened twice",
@@ -301,7 +299,7 @@ MUTANTS: Final = (
     ),
     core(
         "a closed channel keeps the error",
-        "            if self.asks.first is None:\n                self.error = None\n            if self.items",
+        "            if self.first_ask is None:\n                self.error = None\n            if self.items",
         "            if self.items",
     ),
     core(
@@ -314,6 +312,10 @@ MUTANTS: Final = (
         "        if self.receiving is not RECEIVING:\n            raise errors.receiver_closed(repr(self), self)\n"
         "        if offer.done:\n",
         "        if offer.done or self.receiving is not RECEIVING:\n",
+    ),
+    Mutant(
+        "itemize goes on after a close that comes after the item was asked for",
+        (Change("sender.py", "(offer.done and home.flows)", "offer.done"),),
     ),
     core(
         "a block does not end quietly",
@@ -342,8 +344,8 @@ MUTANTS: Final = (
     ),
     core(
         "what flows goes on after a close",
-        "        self.receiving = CLOSED\n        self.flows = False\n",
-        "        self.receiving = CLOSED\n",
+        "        self.receiving = CLOSED\n        self.flows = False\n        self.settle()\n",
+        "        self.receiving = CLOSED\n        self.settle()\n",
     ),
     core(
         "a sender opened after a close flows",
@@ -419,8 +421,8 @@ MUTANTS: Final = (
         (
             Change(
                 "sender.py",
-                "            await turn(offer.pace)\n            while",
-                "            await turn(offer.pace)\n            await park(offer)\n            while",
+                "            await turn(offer.pace)\n",
+                "            await turn(offer.pace)\n            await park(offer)\n",
             ),
         ),
     ),

@@ -74,12 +74,12 @@ THREADS: Final = (
     change(
         "a receiver that is dropped is not closed",
         "_core.py",
-        ("        self.stop_receiving()\n        self.error = None\n", "        self.error = None\n"),
+        ("        self.receiving = CLOSED\n        self.flows = False\n        self.error = None\n", "        self.error = None\n"),
     ),
 )
 
 CROWDS: Final = (
-    change("the last in line is served next", "_line.py", ("others.popitem(last=False)", "others.popitem()")),
+    change("the last in line is served next", "_line.py", ("behind.popitem(last=False)", "behind.popitem()")),
     change(
         "two who wait share one place",
         "sender.py",
