@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import pytest
@@ -374,6 +375,51 @@ async def test_the_error_itself_raised_by_the_body_is_one_error() -> None:
             except SenderFailed:
                 raise error from None
     assert raised.value is error
+
+
+@dataclass
+class EqualError(Exception):
+    """Errors that are equal and not the same."""
+
+
+async def test_a_group_that_is_the_error_itself_is_one_error() -> None:
+    """Rule 17: once."""
+    error = ExceptionGroup("of the producer", [ProducerError(), OSError()])
+    with pytest.raises(ExceptionGroup) as raised:
+        async with Channel[int]().fed_by(failing, error) as rows:
+            try:
+                await collect(rows)
+            except SenderFailed:
+                raise error from None
+    assert raised.value is error
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "own_of",
+    [
+        lambda _: EqualError(),
+        lambda _: ExceptionGroup("", [EqualError()]),
+        lambda _: caused(SenderFailed(), EqualError()),
+        lambda error: caused(BodyError(), error),
+    ],
+    ids=["its equal", "a group of its equal", "a report of its equal", "caused by it"],
+)
+async def test_only_the_error_itself_and_its_report_are_no_own_reason(own_of: Callable[[Exception], Exception]) -> None:
+    """Rule 17: what an error says is not what it is."""
+    error = EqualError()
+    own = own_of(error)
+    with pytest.raises(ExceptionGroup) as raised:
+        async with Channel[int]().fed_by(failing, error, 0):
+            await turns()
+            raise own
+    first, second = raised.value.exceptions
+    assert first is own
+    assert second is error
 
 
 async def test_a_group_that_only_reports_the_error_is_one_error() -> None:
@@ -769,7 +815,7 @@ async def test_a_cancelled_body_waits_for_the_cleanup() -> None:
     assert log == ["cleaned"]
 
 
-@pytest.mark.parametrize("own", [None, BodyError("x"), Halt("x")], ids=repr)
+@pytest.mark.parametrize("own", [None, BodyError("x"), Halt("x"), SenderFailed("x")], ids=repr)
 async def test_a_cancellation_while_leaving_does_not_cut_the_cleanup_short(own: BaseException | None) -> None:
     """Rule 17: nothing outlives the block, the producer is cancelled once, and the body's own error is not hidden."""
     log: list[str] = []

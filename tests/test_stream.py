@@ -1018,6 +1018,19 @@ async def test_the_itemizer_of_another_task_that_is_cancelled_leaves_no_trace() 
     assert await collect(rows) == []
 
 
+async def test_the_itemizer_that_is_driven_by_hand_raises_what_is_thrown_in() -> None:
+    """Rule 18: whoever drives it is told the error, and the item is not kept."""
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        driven = wait_for(itemize(1))
+        driven.send(None)
+        with pytest.raises(Thrown):
+            driven.throw(Thrown())
+        await itemize(2)
+
+    assert await collect(stream(produce)) == [2]
+
+
 async def test_the_itemizer_between_two_items_and_after_the_end_is_refused() -> None:
     """Rule 18: by the consumer itself, by another task, and by the body of another stream, before and after the end."""
     kept: list[Itemizer[int]] = []
