@@ -99,6 +99,13 @@ Items per second between two tasks, here and now:
 """What it prints, with N for each number of items per second."""
 
 
+@pytest.fixture
+def no_demonstration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not imported yet, whatever other tests have done."""
+    monkeypatch.delitem(sys.modules, "chanstream.__main__", raising=False)
+
+
+@pytest.mark.usefixtures("no_demonstration")
 def test_the_demonstration_shows_who_runs_when(capsys: pytest.CaptureFixture[str]) -> None:
     demonstration = runpy.run_module("chanstream", run_name="__main__")
     lines = capsys.readouterr().out
@@ -110,6 +117,7 @@ def test_the_demonstration_shows_who_runs_when(capsys: pytest.CaptureFixture[str
         assert asyncio.run(passing(100, 1)) == 100
 
 
+@pytest.mark.usefixtures("no_demonstration")
 def test_the_demonstration_takes_the_best_of_three_rounds() -> None:
     """Of as many items as arrived, in as much time as it took."""
     rate = runpy.run_module("chanstream.__main__", run_name="imported")["rate"]
@@ -125,6 +133,7 @@ def test_the_demonstration_takes_the_best_of_three_rounds() -> None:
     assert rounds == [(1_000, 7)] * 3
 
 
+@pytest.mark.usefixtures("no_demonstration")
 def test_importing_the_demonstration_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_module("chanstream.__main__", run_name="imported")
     assert not capsys.readouterr().out

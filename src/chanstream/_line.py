@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 __all__ = ["Behind", "Ticket", "joined", "walk", "without"]
 
@@ -34,13 +34,16 @@ class Ticket(Generic[T]):
         """Tell an owner who is asleep to look again. May come twice, and in vain."""
 
 
-Behind: TypeAlias = "OrderedDict[Ticket[T], None]"
+class Behind(OrderedDict[Ticket[T], None]):
+    """Those who stand behind the first, in order."""
+
+    __slots__ = ()
 
 
 def joined(behind: Behind[T] | None, ticket: Ticket[T]) -> Behind[T]:
     """Those behind the first, `ticket` being the last of them."""
     if behind is None:
-        behind = OrderedDict()
+        behind = Behind()
     behind[ticket] = None
     return behind
 

@@ -115,7 +115,7 @@ def find(mutant: Mutant, *arguments: str) -> tuple[bool, str]:
             apply(mutant, Path(directory))
         except MissingTextError as missing:
             return False, str(missing)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "CHANSTREAM"))}
         environment = inherited | {"PYTHONPATH": f"{directory}{os.pathsep}{PROJECT}", "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(
