@@ -264,9 +264,12 @@ async def test_with_room_an_itemizer_returns_at_once(buffer: int) -> None:
         assert given() == 0
 
 
-@buffered
+@pytest.mark.parametrize("buffer", [1, 2, 5, 300])
 async def test_without_room_an_itemizer_waits_until_an_item_is_taken(buffer: int) -> None:
-    """Rule 3: it returns as soon as at most n accepted items are waiting to be taken."""
+    """Rule 3: it returns as soon as at most n accepted items are waiting to be taken.
+
+    Also where the interpreter has several objects for one number.
+    """
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
         for item in range(buffer):
@@ -498,6 +501,7 @@ def every_kind_of_object() -> list[object]:
         NotImplemented,
         [],
         Hostile(),
+        Hostile(),  # of two in a row, a consumer of a short buffer waits for one and finds the other
         ValueError("an item, not an error"),
         StopAsyncIteration("an item, not the end"),
         StopIteration(),
