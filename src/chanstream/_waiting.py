@@ -53,7 +53,7 @@ class Home(Core[T]):
     loop_runs: Callable[[], bool]
     """The method of the loop that tells it."""
     thread: int
-    """Where the loop ran when that was last asked for. No thread has the number 0."""
+    """Where the loop ran when that was last asked for. No thread has the number 0, which stands there first."""
 
     def __init__(self, buffer: int, origin: str | None = None) -> None:
         super().__init__(buffer, origin)
@@ -71,7 +71,6 @@ class Home(Core[T]):
             if loop is None:
                 raise errors.no_loop(repr(self))
             self.loop_runs = loop.is_running
-            self.thread = get_ident()
             self.loop = loop
 
     def is_elsewhere(self) -> bool:
@@ -81,7 +80,7 @@ class Home(Core[T]):
             return False
         if loop is not _get_running_loop():
             return True
-        self.thread = get_ident()  # it may have moved
+        self.thread = get_ident()  # and not again, until the loop moves
         return False
 
     def check(self) -> None:
