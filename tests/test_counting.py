@@ -147,6 +147,32 @@ def test_plain_turns_are_wasted_less_and_less_often(slow: cases.Buffered, of_que
         assert extra <= doublings + 1, (items, extra)
 
 
+@pytest.mark.parametrize("slow", ["sender", "receiver"])
+def test_an_end_that_was_slow_is_busy_again_at_once(slow: str) -> None:
+    """Once a turn has paid, what was wasted before is forgotten: one pause in a hundred items costs a few futures each time."""
+
+    async def bursts(count: int) -> list[int]:
+        channel = Channel[int]()
+        received: list[int] = []
+
+        async def write() -> None:
+            async with channel.sender as itemize:
+                for number in range(count):
+                    if slow == "sender" and number % 100 == 0:
+                        await asyncio.sleep(cases.MILLISECOND)
+                    await itemize(number)
+
+        task = asyncio.create_task(write())
+        async for number in channel.receiver:
+            if slow == "receiver" and number % 100 == 0:
+                await asyncio.sleep(cases.MILLISECOND)
+            received.append(number)
+        await task
+        return received
+
+    assert per_item(bursts, 5_000).futures <= 0.05
+
+
 def test_what_is_counted() -> None:
     """The counts themselves, where it is known what they have to be."""
     assert per_item(cases.bare_futures) == Counts(turns=2, steps=2, futures=2, tasks=0)

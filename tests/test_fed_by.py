@@ -11,8 +11,9 @@ import contextvars
 import inspect
 import sys
 import traceback
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -494,6 +495,45 @@ async def test_a_report_about_another_channel_is_an_own_reason() -> None:
     assert isinstance(own, SenderFailed)
     assert own.__cause__ is elsewhere
     assert its is error
+
+
+async def test_an_error_of_the_body_passes_the_block_without_a_stop() -> None:
+    """Rule 17: it leaves the block unchanged, as if there were none."""
+    own = BodyError()
+    with pytest.raises(BodyError):
+        async with Channel[int]().fed_by(count, 5) as rows:
+            await anext(rows)
+            raise own
+    assert [frame.name for frame in traceback.extract_tb(own.__traceback__)] == [
+        "test_an_error_of_the_body_passes_the_block_without_a_stop"
+    ]
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_block_that_was_left_keeps_neither_its_task_nor_its_error() -> None:
+    """Rule 7."""
+    watches: list[weakref.ref[object]] = []
+
+    async def fails(itemize: Itemizer[int]) -> None:
+        task, error = asyncio.current_task(), ProducerError()
+        watches.extend([weakref.ref(task), weakref.ref(error)])
+        del task
+        await itemize(1)
+        try:
+            raise error
+        finally:
+            del error
+
+    block = Channel[int]().fed_by(fails)
+
+    async def leave() -> None:
+        with suppress(ProducerError):
+            async with block as rows:
+                await collect(rows)
+
+    await leave()
+    await turns(2)
+    assert [watch() for watch in watches] == [None, None]
 
 
 async def test_an_own_reason_of_the_body_leaves_a_quiet_producer_unchanged() -> None:

@@ -71,7 +71,6 @@ class Feed(Pinned, Generic[T]):
         # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
         stopped = isinstance(exc, asyncio.CancelledError | GeneratorExit)
         task, met = self._task, self._core.error
-        cut_short = task.done() and task.cancelled()  # and not by this block
         await self._receiver.aclose()
         task.cancel()
         interruption: BaseException | None = None
@@ -85,19 +84,25 @@ class Feed(Pinned, Generic[T]):
         del self._task
         if not task.cancelled():
             error = met = task.exception()
-        elif cut_short and met is not None and not stopped:
-            error = errors.sender_failed(repr(self._core), met)  # else nobody would learn that the stream is not complete
+        elif met is not None and not stopped:
+            # Cancelled before this block was left. Nobody else would learn that the stream is not complete.
+            error = errors.sender_failed(repr(self._core), met)
         else:
             error = None
         failed = not (exc is None or stopped or errors.is_report(exc, met))
-        surface(exc, exc if failed else None, error)
-        if interruption is not None and not failed:
-            raise interruption
+        try:
+            surface(exc, exc if failed else None, error)
+            if interruption is not None and not failed:
+                raise interruption
+        finally:
+            # What is raised refers to this frame, and should be free without the garbage collector.
+            del exc, traceback, task, met, error, interruption
 
 
 def surface(leaving: BaseException | None, *failures: BaseException | None) -> None:
     """Let `leaving` go on if it is all that failed. Otherwise raise what failed: one error as itself, several in a group."""
     failed = [failure for failure in failures if failure is not None]
+    del failures
     if len(failed) > 1:
         raise errors.both_failed(failed) from None
     if failed and failed[0] is not leaving:

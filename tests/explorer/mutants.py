@@ -464,7 +464,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "fed_by replaces a cancellation",
-        (Change("_feed.py", "cut_short and met is not None and not stopped:", "cut_short and met is not None:"),),
+        (Change("_feed.py", "elif met is not None and not stopped:", "elif met is not None:"),),
     ),
     Mutant("a stream repeats itself", (Change("stream.py", "items.pop()", "items[0]"),)),
 )
