@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+
+import pytest
 
 from chanstream import Channel
 from chanstream._line import Ticket
@@ -50,3 +53,18 @@ async def test_an_ask_that_is_woken_in_vain_waits_on() -> None:
         await itemize(1)
     await task
     assert taken == [1]
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_ticket_keeps_no_future_of_a_wait_that_is_over() -> None:
+    """Rule 7: nor what is bound to it."""
+    channel = Channel[int](buffer=1)
+    async with channel.sender as itemize:
+        task = asyncio.create_task(anext(channel.receiver))
+        await turns()
+        ticket = channel._core.first_ask
+        assert isinstance(ticket, Waiter)
+        future = weakref.ref(ticket.future)
+        await itemize(1)
+        assert await task == 1
+        assert future() is None
