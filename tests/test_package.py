@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import re
 import runpy
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import chanstream
+from chanstream import Channel, Itemizer, Receiver, Sender, SenderContext
 
 SOURCES = sorted(Path(chanstream.__file__).parent.glob("*.py"))
 
@@ -22,6 +25,12 @@ def test_all_is_complete_and_sorted_and_every_name_is_there() -> None:
     modules = {path.stem for path in SOURCES} - {"stream"}
     assert set(chanstream.__all__) == public - modules | {"__version__"}
     assert all(hasattr(chanstream, name) for name in chanstream.__all__)
+
+
+def test_what_is_generic_takes_its_type_at_run_time() -> None:
+    """For whoever reads annotations while the program runs."""
+    for alias in (Channel[int], Sender[int], Receiver[int], SenderContext[int], Itemizer[int]):
+        assert get_args(alias) == (int,)
 
 
 def test_the_version_stands_in_one_place() -> None:
@@ -131,6 +140,26 @@ def test_the_demonstration_takes_the_best_of_three_rounds() -> None:
 
     assert asyncio.run(rate(passing, 1_000, 7)) == 100
     assert rounds == [(1_000, 7)] * 3
+
+
+@pytest.mark.usefixtures("no_demonstration")
+def test_the_demonstration_compares_like_with_like(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A buffer of 64 with a queue of 64; lock-step with a queue of 1, the shortest there is. The numbers stand in columns."""
+    demonstration = importlib.import_module("chanstream.__main__")
+    compared: list[tuple[object, int]] = []
+
+    async def rate(passing: object, _: int, size: int) -> float:
+        compared.append((passing, size))
+        return 12345.6 * len(compared)
+
+    monkeypatch.setattr(demonstration, "rate", rate)
+    asyncio.run(demonstration.main())
+    ours, theirs = demonstration.pass_through_channel, demonstration.pass_through_queue
+    assert compared == [(ours, 0), (theirs, 1), (ours, 64), (theirs, 64)]
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "  Channel, lock-step         12,346     asyncio.Queue(1)         24,691",
+        "  Channel, buffer=64         37,037     asyncio.Queue(64)        49,382",
+    ]
 
 
 @pytest.mark.usefixtures("no_demonstration")

@@ -114,7 +114,7 @@ class Run:
         if not how or done % 20 == 0:
             print(f"{done} of {self.total} in {time.monotonic() - self.began:.0f} s, {len(self.alive)} survived", flush=True)
         name = fingerprint(mutant)
-        if self.log is not None and name not in self.before:
+        if self.log is not None and self.before.get(name) != how:
             with self.log.open("a", encoding="utf-8") as file:
                 print(json.dumps({"mutant": name, "how": how, "text": str(mutant)}), file=file)
 
