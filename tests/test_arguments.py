@@ -235,7 +235,7 @@ async def test_any_int_is_a_buffer() -> None:
     class Number(int):
         __slots__ = ()
 
-    for buffer in (0, 1, Number(2), 10**30):
+    for buffer in (0, 1, Number(0), Number(2), 10**30):
         channel = Channel[int](buffer=buffer)
         async with channel.sender as itemize:
             for item in range(min(buffer, 3)):
