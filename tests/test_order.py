@@ -533,6 +533,18 @@ async def test_any_object_is_an_item(buffer: int) -> None:
     await done(task)
 
 
+@buffered
+async def test_any_object_is_found_by_the_first_ask(buffer: int) -> None:
+    """Rule 5: also one that can't be compared, with a receiver that has not waited yet."""
+    channel = Channel[object](buffer=buffer)
+    items = [Hostile() for _ in range(buffer)]
+    async with channel.sender as itemize:
+        for item in items:
+            await itemize(item)
+        assert (await anext(channel.receiver)) is items[0]
+        await channel.receiver.aclose()
+
+
 @every_buffer
 async def test_any_object_reaches_a_consumer_that_waits_for_it(buffer: int) -> None:
     """Rule 5: the same when the ask comes first."""
