@@ -230,6 +230,32 @@ def test_a_channel_keeps_to_its_loop_when_that_is_closed(buffer: int) -> None:
 
 
 @every_buffer
+def test_a_channel_in_use_keeps_to_its_loop_when_that_is_closed(buffer: int) -> None:
+    """Rule 19: both ends know their loop by then, and still ask whether it is the one that runs."""
+    channel = Channel[int](buffer=buffer)
+    itemizers: list[Itemizer[int]] = []
+
+    async def use() -> None:
+        itemize = await channel.sender.__aenter__()
+        itemizers.append(itemize)
+        sent: list[asyncio.Task[None]] = []
+        for item in range(3):
+            ask = asyncio.create_task(anext(channel.receiver))
+            await turns()
+            sent.append(asyncio.create_task(itemize(item)))
+            assert await ask == item
+        sent[-1].cancel()
+
+    asyncio.run(use())
+    state = repr(channel)
+    for run in (in_new_loop, by_hand, in_thread_with_loop, in_thread_without_loop):
+        refused(run, itemizers[0](9))
+        refused(run, anext(channel.receiver))
+        refused(run, channel.receiver.aclose())
+    assert repr(channel) == state
+
+
+@every_buffer
 def test_where_no_loop_runs_a_wait_is_refused(buffer: int) -> None:
     """Rule 19: there is nothing to wait with; nothing is accepted, nobody stands in line, and the channel has no loop yet."""
     channel = Channel[int](buffer=buffer)
