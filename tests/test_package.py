@@ -53,7 +53,7 @@ def test_only_typing_extensions_is_needed_at_run_time() -> None:
     assert imported - set(sys.stdlib_module_names) == {"typing_extensions"}
 
 
-@pytest.mark.parametrize("module", ["_core", "_line"])
+@pytest.mark.parametrize("module", ["_core", "_line", "_phases"])
 def test_the_core_knows_no_event_loop(module: str) -> None:
     source = Path(chanstream.__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
     imports = [line for line in source.splitlines() if re.match(r"\s*(from|import) ", line)]

@@ -21,8 +21,8 @@ awake already, a comment says so.
 **Midstream**, while the buffer is neither empty nor full, nobody has to be woken: the first ask is awake, and so is the first
 offer. The two ends then append and pop by themselves, without a call to `put` or `take`: measured, 0.7 of the cost of an item.
 
-The two phases only move forward. A finalizer may set one in any thread and between any two steps of this code. It sets nothing
-else, and has the event loop call `settle`, which draws the consequences.
+Each side has a phase, one of `_phases`. A finalizer may set one in any thread and between any two steps of this code. It sets
+nothing else, and has the event loop call `settle`, which draws the consequences.
 """
 
 from __future__ import annotations
@@ -35,36 +35,11 @@ from typing import Final, Generic, Literal, TypeVar
 from . import errors
 from ._line import Behind, Ticket, joined, walk, without
 from ._override import override
+from ._phases import ABANDONED, CLOSED, FAILED, FINISHED, NEVER_OPENED, OPEN, RECEIVING, UNOPENED, Receiving, Sending
 
 __all__ = ["END", "WAIT", "Core"]
 
 T = TypeVar("T")
-
-
-class Sending(Enum):
-    """The phases of the sending side, in the order in which they may follow."""
-
-    UNOPENED = auto()
-    """Nobody has entered the sender block."""
-    OPEN = auto()
-    """The sender block runs and the itemizer works."""
-    FINISHED = auto()
-    """The block ended normally."""
-    FAILED = auto()
-    """The block ended by an error."""
-    NEVER_OPENED = auto()
-    """Nothing refers to the sender any more, and nobody had opened it."""
-    ABANDONED = auto()
-    """Nothing refers to the sender any more, and nobody had left its block."""
-
-
-class Receiving(Enum):
-    """The phases of the receiving side, in their order."""
-
-    OPEN = auto()
-    """Items may be asked for."""
-    CLOSED = auto()
-    """The receiver was closed, or nothing refers to it any more."""
 
 
 class Verdict(Enum):
@@ -74,15 +49,7 @@ class Verdict(Enum):
     END = auto()
 
 
-# Names of the module: looking a member up in its class costs more than the comparison.
-UNOPENED: Final = Sending.UNOPENED
-OPEN: Final = Sending.OPEN
-FINISHED: Final = Sending.FINISHED
-FAILED: Final = Sending.FAILED
-NEVER_OPENED: Final = Sending.NEVER_OPENED
-ABANDONED: Final = Sending.ABANDONED
-RECEIVING: Final = Receiving.OPEN
-CLOSED: Final = Receiving.CLOSED
+# Names of the module, as those of the phases are.
 WAIT: Final = Verdict.WAIT
 END: Final = Verdict.END
 
