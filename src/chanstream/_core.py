@@ -102,13 +102,11 @@ class Core(Generic[T]):
     def __repr__(self) -> str:
         mode = f"buffer={self.buffer}" if self.buffer else "lock-step"
         made = f", made at {self.origin}" if self.origin else ""
-        sending = self.sending.name.lower().replace("_", " ")
-        receiving = self.receiving.name.lower()
         offers, asks = (sum(1 for _ in line) for line in (self.offers, self.asks))
         accepted = len(self.items or ()) + offers
         itemizing = offers + (self.held is not None)
         return (
-            f"<Channel {mode}: sender {sending}, receiver {receiving}, {accepted} to be taken, "
+            f"<Channel {mode}: sender {self.sending.value}, receiver {self.receiving.value}, {accepted} to be taken, "
             f"{itemizing} waiting in itemize, {asks} waiting for an item{made}>"
         )
 

@@ -1,8 +1,8 @@
-"""How far each side of a channel has got: two phases, which only move forward."""
+"""How far each side of a channel has got: two phases, which only move forward. Their values are the words of the `repr`."""
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum
 from typing import Final
 
 __all__ = ["ABANDONED", "CLOSED", "FAILED", "FINISHED", "NEVER_OPENED", "OPEN", "RECEIVING", "UNOPENED", "Receiving", "Sending"]
@@ -11,26 +11,26 @@ __all__ = ["ABANDONED", "CLOSED", "FAILED", "FINISHED", "NEVER_OPENED", "OPEN", 
 class Sending(Enum):
     """The phases of the sending side, in the order in which they may follow."""
 
-    UNOPENED = auto()
+    UNOPENED = "unopened"
     """Nobody has entered the sender block."""
-    OPEN = auto()
+    OPEN = "open"
     """The sender block runs and the itemizer works."""
-    FINISHED = auto()
+    FINISHED = "finished"
     """The block ended normally."""
-    FAILED = auto()
+    FAILED = "failed"
     """The block ended by an error."""
-    NEVER_OPENED = auto()
+    NEVER_OPENED = "never opened"
     """Nothing refers to the sender any more, and nobody had opened it."""
-    ABANDONED = auto()
+    ABANDONED = "abandoned"
     """Nothing refers to the sender any more, and nobody had left its block."""
 
 
 class Receiving(Enum):
     """The phases of the receiving side, in their order."""
 
-    OPEN = auto()
+    OPEN = "open"
     """Items may be asked for."""
-    CLOSED = auto()
+    CLOSED = "closed"
     """The receiver was closed, or nothing refers to it any more."""
 
 
