@@ -84,3 +84,19 @@ def test_a_channel_takes_no_more_calls_than_this() -> None:
             await channel.receiver.aclose()
 
     assert_at_most(15, program)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_the_end_of_a_stream_takes_each_of_a_crowd_no_more_calls_than_this(failed: bool) -> None:  # noqa: FBT001
+    """Also if each is told of a failure, and how many wait beside it."""
+
+    async def program(count: int) -> None:
+        channel = Channel[int]()
+        asks = [asyncio.create_task(anext(channel.receiver, None)) for _ in range(count)]
+        await asyncio.sleep(0)
+        await channel.sender.__aenter__()
+        error = OSError() if failed else None
+        await channel.sender.__aexit__(None, error, None)
+        await asyncio.gather(*asks, return_exceptions=True)
+
+    assert_at_most(40, program)

@@ -134,6 +134,148 @@ async def test_closing_refuses_another_loop(run: Run) -> None:
 
 
 @elsewhere
+async def test_a_receivers_block_refuses_another_loop(run: Run) -> None:
+    """Rule 19: refused at its start; and an error in it does not close the receiver for everybody."""
+    channel = Channel[int](buffer=1)
+    await settle(channel)
+
+    async def read() -> None:
+        async with channel.receiver as receiver:
+            await anext(receiver)
+
+    async with channel.sender as itemize:
+        await itemize(1)
+        state = repr(channel)
+        refused(run, channel.receiver.__aenter__())
+        refused(run, read())
+        assert repr(channel) == state
+    assert await rest(channel.receiver) == [1]
+
+
+def test_a_receivers_block_in_what_became_another_loop_closes_nothing() -> None:
+    """Rule 19: the channel had no loop yet when the block was entered. What is refused in it leaves it, and harms nothing."""
+    channel = Channel[int](buffer=1)
+    loop = LOOPS["asyncio"]()
+
+    async def read() -> None:
+        async with channel.receiver as receiver:
+            in_thread(lambda: loop.run_until_complete(settle(channel)))
+            await anext(receiver)
+
+    async def pass_one() -> list[int]:
+        async with channel.sender as itemize:
+            await itemize(1)
+        return await rest(channel.receiver)
+
+    refused(in_new_loop, read())
+    assert loop.run_until_complete(pass_one()) == [1]
+    loop.close()
+
+
+def test_a_receivers_block_that_python_closes_after_its_loop_keeps_no_item() -> None:
+    """Rules 9 and 22: nobody else will drop them, for nothing runs in that loop any more."""
+    channel = Channel[int](buffer=3)
+    loop = LOOPS["asyncio"]()
+
+    async def read() -> None:
+        async with channel.receiver as receiver:
+            assert await anext(receiver) == 1
+            await asyncio.sleep(0)
+
+    reading = read()
+
+    async def begin() -> None:
+        await settle(channel)
+        async with channel.sender as itemize:
+            for item in (1, 2, 3):
+                await itemize(item)
+        reading.send(None)
+
+    loop.run_until_complete(begin())
+    loop.close()
+    assert "2 to be taken" in repr(channel)
+    reading.close()
+    assert "receiver closed, 0 to be taken" in repr(channel)
+
+
+async def feed_and_note(itemize: Itemizer[int], log: list[str]) -> None:
+    try:
+        await itemize(1)
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        log.append("cancelled")
+        raise
+
+
+async def read_fed_by(channel: Channel[int], log: list[str]) -> None:
+    try:
+        async with channel.fed_by(feed_and_note, log) as rows:
+            await anext(rows)
+            await anext(rows)
+    except GeneratorExit:
+        log.append("left by its closing")
+        raise
+
+
+async def test_a_fed_by_block_that_python_closes_elsewhere_is_left_unchanged() -> None:
+    """Rules 17 and 19: likewise; its task is cancelled by the loop."""
+    log: list[str] = []
+    channel = Channel[int]()
+    reading = read_fed_by(channel, log)
+    reading.send(None)
+    await turns()
+    in_thread(reading.close)
+    assert log == ["left by its closing"]
+    await turns()
+    assert log == ["left by its closing", "cancelled"]
+    assert "receiver closed" in repr(channel)
+
+
+def test_a_fed_by_block_that_python_closes_after_its_loop_is_left_unchanged() -> None:
+    """Rules 17 and 19: there is no task any more that could go on."""
+    log: list[str] = []
+    channel = Channel[int]()
+    reading = read_fed_by(channel, log)
+    loop = LOOPS["asyncio"]()
+
+    async def begin() -> None:
+        reading.send(None)
+        await turns()
+
+    loop.run_until_complete(begin())
+    loop.close()
+    reading.close()
+    assert log == ["left by its closing"]
+    assert "receiver closed" in repr(channel)
+
+
+def test_a_fed_by_block_of_a_channel_in_use_elsewhere_ends_its_task() -> None:
+    """Rules 17 and 19: leaving it is refused, and no task outlives it all the same."""
+    channel = Channel[int]()
+    loop = LOOPS["asyncio"]()
+    log: list[str] = []
+
+    async def idle(_: Itemizer[int]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            log.append("cleaned")
+
+    async def feed() -> None:
+        try:
+            async with channel.fed_by(idle):
+                await turns()
+                in_thread(lambda: loop.run_until_complete(settle(channel)))
+        finally:
+            log.append("left")
+
+    refused(asyncio.run, feed())
+    assert log == ["cleaned", "left"]
+    loop.close()
+
+
+@elsewhere
 async def test_a_sender_refuses_another_loop(run: Run) -> None:
     """Rule 19: nothing is opened, and nothing is ended."""
     channel = Channel[int](buffer=1)

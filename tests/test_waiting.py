@@ -33,7 +33,7 @@ async def test_an_itemizer_that_is_woken_in_vain_waits_on() -> None:
 
     task = asyncio.create_task(write())
     await turns()
-    await stays_parked(task, channel._core.first_offer)
+    await stays_parked(task, channel._home.first_offer)
     assert [item async for item in channel.receiver] == [1]
     await task
 
@@ -48,7 +48,7 @@ async def test_an_ask_that_is_woken_in_vain_waits_on() -> None:
 
     task = asyncio.create_task(read())
     await turns()
-    await stays_parked(task, channel._core.first_ask)
+    await stays_parked(task, channel._home.first_ask)
     async with channel.sender as itemize:
         await itemize(1)
     await task
@@ -62,7 +62,7 @@ async def test_a_ticket_keeps_no_future_of_a_wait_that_is_over() -> None:
     async with channel.sender as itemize:
         task = asyncio.create_task(anext(channel.receiver))
         await turns()
-        ticket = channel._core.first_ask
+        ticket = channel._home.first_ask
         assert isinstance(ticket, Waiter)
         future = weakref.ref(ticket.future)
         await itemize(1)

@@ -21,8 +21,9 @@ awake already, a comment says so.
 **Midstream**, while the buffer is neither empty nor full, nobody has to be woken: the first ask is awake, and so is the first
 offer. The two ends then append and pop by themselves, without a call to `put` or `take`: measured, 0.7 of the cost of an item.
 
-Each side has a phase, one of `_phases`. A finalizer may set one in any thread and between any two steps of this code. It sets
-nothing else, and has the event loop call `settle`, which draws the consequences.
+Each side has a phase, one of `_phases`. A finalizer may set one in any thread and between any two steps of this code. That of the
+receiver also empties the buffer and forgets the error. All else that follows is drawn by `settle`, which the finalizer has the
+event loop call, if anybody has ever waited in one.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from enum import Enum, auto
 from typing import Final, Generic, Literal, TypeVar
 
 from . import errors
-from ._line import Behind, Ticket, joined, walk, without
+from ._line import Behind, Ticket, joined, length, walk, without
 from ._override import override
 from ._phases import ABANDONED, CLOSED, FAILED, FINISHED, NEVER_OPENED, OPEN, RECEIVING, UNOPENED, Receiving, Sending
 
@@ -102,7 +103,8 @@ class Core(Generic[T]):
     def __repr__(self) -> str:
         mode = f"buffer={self.buffer}" if self.buffer else "lock-step"
         made = f", made at {self.origin}" if self.origin else ""
-        offers, asks = (sum(1 for _ in line) for line in (self.offers, self.asks))
+        offers = length(self.first_offer, self.later_offers)
+        asks = length(self.first_ask, self.later_asks)
         accepted = len(self.items or ()) + offers
         itemizing = offers + (self.held is not None)
         return (
@@ -193,7 +195,7 @@ class Core(Generic[T]):
     # The receiving side.
 
     def ask(self, ask: Ticket[T]) -> T | Literal[Verdict.WAIT, Verdict.END]:
-        """The next item. If there is none, `ask` stands in line, and the itemizer of the last item may return."""
+        """The next item, or the end. With neither, `ask` stands in line, and the itemizer of the last item may return."""
         if self.items or self.first_offer is not None or not self.flows:
             item = self.take(None)
             if item is not WAIT:

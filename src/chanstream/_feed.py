@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import Generic, TypeVar, final
 
 from . import errors
-from ._core import Core
+from ._cancel_again import cancel_again
+from ._override import override
 from ._pinned import Pinned
 from ._producer import Production
+from ._waiting import Home
 from .protocols import Itemizer
 from .receiver import Receiver
 from .sender import Sender
@@ -24,21 +26,25 @@ T = TypeVar("T")
 class Feed(Pinned, Generic[T]):
     """A block that owns the task of a producer. `Channel.fed_by` makes it and tells what it promises."""
 
-    __slots__ = ("_core", "_receiver", "_sender", "_start", "_task")
+    __slots__ = ("_home", "_receiver", "_sender", "_start", "_task")
 
-    _core: Core[T]
+    _home: Home[T]
     _receiver: Receiver[T]
     _sender: Sender[T]
     _start: Callable[[Itemizer[T]], Production]
     _task: asyncio.Task[None]
 
     def __init__(
-        self, core: Core[T], sender: Sender[T], receiver: Receiver[T], start: Callable[[Itemizer[T]], Production], /
+        self, home: Home[T], sender: Sender[T], receiver: Receiver[T], start: Callable[[Itemizer[T]], Production], /
     ) -> None:
-        self._core = core
+        self._home = home
         self._sender = sender
         self._receiver = receiver
         self._start = start
+
+    @override
+    def __repr__(self) -> str:
+        return f"<Feed of {self._home!r}>"
 
     async def __aenter__(self) -> Receiver[T]:
         # Opened here and not in the task, so that a second block fails where it stands.
@@ -51,15 +57,18 @@ class Feed(Pinned, Generic[T]):
         try:
             await self._start(itemize)
         except BaseException as error:
-            if not self._core.leave_block(error):
+            if not self._home.end_block(error):
                 raise
         else:
-            self._core.leave_block(None)
+            self._home.end_block(None)
 
     def _ran(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             # Perhaps before its first step, so that `_run` never ended the stream.
-            self._core.leave_block(asyncio.CancelledError())
+            self._home.end_block(asyncio.CancelledError())
+
+    def _cancel(self) -> None:
+        self._task.cancel()
 
     async def __aexit__(
         self,
@@ -68,10 +77,19 @@ class Feed(Pinned, Generic[T]):
         traceback: TracebackType | None,
         /,
     ) -> None:
+        if isinstance(exc, GeneratorExit) and self._home.is_elsewhere():
+            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. There, nothing can wait.
+            await self._receiver.__aexit__(exc_type, exc, traceback)
+            self._home.tell(self._cancel)
+            return
         # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
         stopped = isinstance(exc, asyncio.CancelledError | GeneratorExit)
-        task, met = self._task, self._core.error
-        await self._receiver.aclose()
+        task, met = self._task, self._home.error
+        refusal: RuntimeError | None = None
+        try:
+            await self._receiver.aclose()
+        except RuntimeError as refused:  # the channel is in use in another event loop, but this task runs here
+            refusal = refused
         task.cancel()
         interruption: BaseException | None = None
         while not task.done():
@@ -86,25 +104,29 @@ class Feed(Pinned, Generic[T]):
             error = met = task.exception()
         elif met is not None and not stopped:
             # Cancelled before this block was left. Nobody else would learn that the stream is not complete.
-            error = errors.sender_failed(repr(self._core), met)
+            error = errors.sender_failed(repr(self._home), met)
         else:
             error = None
+        if exc is None and error is None:
+            error = refusal
         failed = not (exc is None or stopped or errors.is_report(exc, met))
+        if (failed or error is not None) and (interruption is not None or isinstance(exc, asyncio.CancelledError)):
+            cancel_again()
         try:
-            surface(exc, exc if failed else None, error)
+            surface(repr(self._home), exc, exc if failed else None, error)
             if interruption is not None and not failed:
                 raise interruption
         finally:
             # What is raised refers to this frame, and should be free without the garbage collector.
-            del exc, traceback, task, met, error, interruption
+            del exc, traceback, task, met, error, refusal, interruption
 
 
-def surface(leaving: BaseException | None, *failures: BaseException | None) -> None:
+def surface(channel: str, leaving: BaseException | None, *failures: BaseException | None) -> None:
     """Let `leaving` go on if it is all that failed. Otherwise raise what failed: one error as itself, several in a group."""
     failed = [failure for failure in failures if failure is not None]
     del failures
     if len(failed) > 1:
-        raise errors.both_failed(failed) from None
+        raise errors.both_failed(channel, failed) from None
     if failed and failed[0] is not leaving:
         only = failed.pop()
         context = only.__context__

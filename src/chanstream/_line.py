@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["Behind", "Ticket", "joined", "walk", "without"]
+__all__ = ["Behind", "Ticket", "joined", "length", "walk", "without"]
 
 T = TypeVar("T")
 
@@ -58,6 +58,11 @@ def without(ticket: Ticket[T], first: Ticket[T] | None, behind: Behind[T] | None
     else:
         del behind[ticket]
     return first
+
+
+def length(first: Ticket[T] | None, behind: Behind[T] | None) -> int:
+    """How many stand in the line. Does not walk along it, so it may be asked in any thread, and of a crowd for each of them."""
+    return (first is not None) + len(behind or ())
 
 
 def walk(first: Ticket[T] | None, behind: Behind[T] | None) -> Iterator[Ticket[T]]:

@@ -6,7 +6,6 @@ from types import GenericAlias
 from typing import Generic, ParamSpec, TypeVar, final
 
 from . import errors
-from ._core import Core
 from ._feed import Feed
 from ._origin import is_debugging, origin
 from ._override import override
@@ -37,10 +36,10 @@ class Channel(Pinned, Generic[T]):
 
     # `Channel[int]()` notes its type argument on the object. Without the first slot that is an error, raised and caught. With it,
     # and with the alias that asyncio.Queue has in place of that of `typing`, it costs a third.
-    __slots__ = ("__orig_class__", "__weakref__", "_core", "_receiver", "_sender")
+    __slots__ = ("__orig_class__", "__weakref__", "_home", "_receiver", "_sender")
 
     __orig_class__: object
-    _core: Core[T]
+    _home: Home[T]
     _receiver: Receiver[T]
     _sender: Sender[T]
 
@@ -48,7 +47,7 @@ class Channel(Pinned, Generic[T]):
         if type(buffer) is not int or buffer < 0:
             check_buffer(buffer)
         home: Home[T] = Home(buffer, origin() if is_debugging() else None)
-        self._core = home
+        self._home = home
         self._sender = Sender(home)
         self._receiver = Receiver(home)
 
@@ -57,7 +56,7 @@ class Channel(Pinned, Generic[T]):
 
     @override
     def __repr__(self) -> str:
-        return repr(self._core)
+        return repr(self._home)
 
     @property
     def sender(self) -> Sender[T]:
@@ -81,13 +80,15 @@ class Channel(Pinned, Generic[T]):
 
         **The wait ends** with the task. `func` is cancelled once; one that goes on regardless is waited for.
 
-        **Cancelled** while it waits, it still waits, and then raises the cancellation.
+        **Cancelled** while it waits, it still waits, and then raises the cancellation. If an error takes its place, the next
+        ``await`` raises it, as after an asyncio.TaskGroup; before Python 3.13 it is lost, as there.
 
         **Raises** an error of `func` once, out of the block, as itself and with its own traceback, whether or not the consumer
         came far enough to meet it as `SenderFailed`. An error of the body leaves the block unchanged; if `func` failed too, and
         the body for a reason of its own, both leave it in an exception group. To be cancelled is no such reason. A `func` that
         was cancelled from elsewhere raises `SenderFailed`. Entering raises `SenderClosed` if the sender has been opened before;
-        calling, TypeError if `func` is not callable. A `func` that returns no coroutine is an error of `func`.
+        calling, TypeError if `func` is not callable; the block, RuntimeError in an event loop that is not the channel's. A `func`
+        that returns no coroutine is an error of `func`.
 
         **Order of service**: blocks nest into pipelines; leaving one ends its own task, and the block around it ends what is
         upstream.
@@ -97,7 +98,7 @@ class Channel(Pinned, Generic[T]):
         def start(itemize: Itemizer[T]) -> Production:
             return produce(func, itemize, *args, **kwargs)
 
-        return Feed(self._core, self._sender, self._receiver, start)
+        return Feed(self._home, self._sender, self._receiver, start)
 
 
 def check_buffer(buffer: object) -> None:

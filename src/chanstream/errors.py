@@ -84,12 +84,14 @@ def is_closing(error: BaseException, source: object) -> bool:
 
 
 def is_report(error: BaseException, cause: BaseException | None) -> bool:
-    """Whether `error` only tells of `cause`: it is `cause`, the `SenderFailed` from it, or a group of nothing else."""
+    """Whether `error` only tells of `cause`: it is `cause`, a `SenderFailed` from it or from such a report, or a group of those."""
     if cause is None:
         return False
     if isinstance(error, BaseExceptionGroup) and error is not cause:
         return all(is_report(each, cause) for each in error.exceptions)
-    return error is cause or (isinstance(error, SenderFailed) and error.__cause__ is cause)
+    if error is cause:
+        return True
+    return isinstance(error, SenderFailed) and error.__cause__ is not None and is_report(error.__cause__, cause)
 
 
 def opened_twice(channel: str) -> SenderClosed:
@@ -126,8 +128,8 @@ def no_loop(channel: str) -> RuntimeError:
     )
 
 
-def both_failed(failed: list[BaseException]) -> BaseExceptionGroup[BaseException]:
-    return BaseExceptionGroup("the block of Channel.fed_by() and its producer failed", failed)
+def both_failed(channel: str, failed: list[BaseException]) -> BaseExceptionGroup[BaseException]:
+    return BaseExceptionGroup(f"the fed_by block of {channel} and its producer both failed: handle either with `except*`", failed)
 
 
 def foreign_itemizer() -> RuntimeError:
@@ -138,7 +140,10 @@ def foreign_itemizer() -> RuntimeError:
 
 
 def not_a_producer(func: object) -> TypeError:
-    return TypeError(f"func takes an async function whose first parameter is an itemizer, not {type(func).__name__}")
+    return TypeError(
+        f"func takes an async function whose first parameter is an itemizer, not {type(func).__name__}: pass the function itself, "
+        "and its other arguments after it"
+    )
 
 
 def not_a_production(func: object, result: object) -> TypeError:

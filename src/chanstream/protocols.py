@@ -60,7 +60,10 @@ class SenderContext(Protocol[T_contra]):
     __slots__ = ()
 
     async def __aenter__(self) -> Itemizer[T_contra]:
-        """Open the sending side and return its itemizer. Does not wait."""
+        """Open the sending side and return its itemizer. Does not wait, so it can't be cancelled half-way.
+
+        **Raises** what the sending side refuses; a `Sender` tells.
+        """
         ...
 
     async def __aexit__(
@@ -70,9 +73,12 @@ class SenderContext(Protocol[T_contra]):
         traceback: TracebackType | None,
         /,
     ) -> bool | None:
-        """End the stream: normally without `exc`, as failed with it.
+        """End the stream: normally without `exc`, as failed with it, its cancellation included.
 
-        Does not wait for the consumer: what was accepted is still delivered. Returns true to end the block quietly, which
-        happens only when the block is left because the receiving side is gone.
+        Does not wait for the consumer, so it can't be cancelled half-way: what was accepted is still delivered.
+
+        Returns true to end the block quietly. That happens only when the block is left by the `ReceiverClosed` of its own channel,
+        bare or in an exception group of nothing else, such as a task group in the block raises. Any other error goes on, that of
+        another channel and a group with anything else in it included.
         """
         ...

@@ -114,6 +114,11 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         home.close()
 
     async def __aenter__(self) -> Self:
+        """Open a block that closes the receiver when it is left. Does not wait.
+
+        Raises RuntimeError in an event loop or thread that is not the channel's.
+        """
+        self._home.check()
         return self
 
     async def __aexit__(
@@ -123,10 +128,14 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         traceback: TracebackType | None,
         /,
     ) -> None:
+        """Close the receiver, as `aclose` does, and let the error go on that left the block."""
         if exc is not None and self._home.is_elsewhere():
-            # As for the sender: what closes a coroutine where its loop doesn't run has to leave the block unchanged.
-            self._home.stop_receiving()
-            self._home.tell(self._home.settle)
+            # As for the sender: what closes a coroutine where its loop doesn't run has to leave the block unchanged. Any other
+            # error leaves a block of a loop that is not the channel's. It takes the place of a refusal, and closes nothing.
+            if isinstance(exc, GeneratorExit):
+                self._home.stop_receiving()
+                if not self._home.tell(self._home.settle):
+                    self._home.drop_receiver()  # nothing runs in a loop that is closed
             return
         await self.aclose()
 

@@ -22,7 +22,8 @@ class Sender(Pinned, Generic[T_contra]):
     """The sending end of a `Channel`, a `SenderContext`: ``async with channel.sender as itemize:``.
 
     The protocol tells what entering, leaving and the itemizer promise. In addition, entering raises `SenderClosed` when the sender
-    has been opened before, and both raise RuntimeError in an event loop that is not the channel's.
+    has been opened before, and RuntimeError in an event loop that is not the channel's. There, leaving it normally raises
+    RuntimeError too; an error that leaves it ends the stream as failed, and goes on.
 
     A sender that nothing refers to any more ends the stream as failed, if it was never opened or its block was not left. An
     itemizer refers to its sender.
@@ -55,15 +56,7 @@ class Sender(Pinned, Generic[T_contra]):
         traceback: TracebackType | None,
         /,
     ) -> bool:
-        home = self._home
-        if exc is not None and home.is_elsewhere():
-            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. What closes it must leave
-            # the block unchanged, so this is what dropping the sender would be.
-            home.break_off(exc)
-            home.tell(home.settle)
-            return False
-        home.check()
-        return home.leave_block(exc)
+        return self._home.end_block(exc)
 
     async def _itemize(self, item: T_contra, /) -> None:
         home = self._home

@@ -435,8 +435,8 @@ MUTANTS: Final = (
         (
             Change(
                 "_feed.py",
-                "        await self._receiver.aclose()\n        task.cancel()\n",
-                "        await self._receiver.aclose()\n",
+                "            refusal = refused\n        task.cancel()\n",
+                "            refusal = refused\n",
             ),
         ),
     ),

@@ -68,8 +68,8 @@ THREADS: Final = (
     ),
     change(
         "a sender block can't be closed in another thread",
-        "sender.py",
-        ("        if exc is not None and home.is_elsewhere():\n", "        if False:\n"),
+        "_waiting.py",
+        ("        if error is not None and self.is_elsewhere():\n", "        if False:\n"),
     ),
     change(
         "a receiver that is dropped is not closed",
