@@ -917,6 +917,17 @@ async def test_a_timeout_that_an_error_takes_the_place_of_strikes_no_more() -> N
     await turns()
 
 
+async def test_an_error_in_place_of_another_tasks_cancellation_cancels_nothing() -> None:
+    """Rule 17: the body met that of a task that it waited for, and nobody has cancelled its own."""
+    other = asyncio.create_task(asyncio.Event().wait())
+    other.cancel()
+    with pytest.raises(ProducerError):
+        async with Channel[int]().fed_by(failing_cleanup, ProducerError()) as rows:
+            await anext(rows)
+            await other
+    await turns()
+
+
 async def test_an_error_of_a_block_in_the_cleanup_of_a_cancelled_task_cancels_nothing() -> None:
     """Rule 17: a cancellation that the block has not met is none of its business."""
 
