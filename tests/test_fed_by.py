@@ -905,6 +905,27 @@ async def test_a_cancellation_that_an_error_takes_the_place_of_is_met_at_the_nex
         assert task.result() == "went on"
 
 
+async def test_a_cancellation_of_the_body_that_an_error_takes_the_place_of_is_met_at_the_next_await() -> None:
+    """Rule 16: likewise, if it came before the block was left."""
+
+    async def read() -> str:
+        with suppress(ProducerError):
+            async with Channel[int]().fed_by(failing_cleanup, ProducerError()) as rows:
+                await anext(rows)
+                await asyncio.Event().wait()
+        await turns()
+        return "went on"
+
+    task = asyncio.create_task(read())
+    await turns()
+    task.cancel()
+    await ended(task)
+    if sys.version_info >= (3, 13):
+        assert task.cancelled()
+    else:
+        assert task.result() == "went on"
+
+
 async def test_a_timeout_that_an_error_takes_the_place_of_strikes_no_more() -> None:
     """Rule 17: what is cancelled again is taken back by the timeout that has cancelled."""
     error = ProducerError()
