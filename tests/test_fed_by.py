@@ -444,6 +444,33 @@ async def test_a_report_of_the_report_is_one_error() -> None:
     assert raised.value is error
 
 
+@pytest.mark.parametrize(("workers", "stages"), [(8, 30), (1, 2000)], ids=["pools", "a long chain"])
+async def test_a_report_of_many_stages_is_one_error(workers: int, stages: int) -> None:
+    """Rule 17: each error of the chain is looked at once, and not by recursion."""
+    error = ProducerError()
+    report: Exception = caused(SenderFailed(), error)
+    for _ in range(stages):
+        report = caused(SenderFailed(), ExceptionGroup("", [caused(SenderFailed(), report) for _ in range(workers)]))
+    with pytest.raises(ProducerError) as raised:
+        async with Channel[int]().fed_by(failing, error, 0):
+            await turns()
+            raise report
+    assert raised.value is error
+
+
+async def test_a_chain_of_reports_that_goes_in_a_circle_is_an_own_reason() -> None:
+    """Rule 17."""
+    own = caused(SenderFailed(), SenderFailed())
+    assert own.__cause__
+    own.__cause__.__cause__ = own
+    with pytest.raises(ExceptionGroup) as raised:
+        async with Channel[int]().fed_by(failing, ProducerError(), 0):
+            await turns()
+            raise own
+    assert raised.value.exceptions[0] is own
+    own.__cause__.__cause__ = None
+
+
 async def test_a_group_that_holds_an_own_reason_too_comes_beside_the_error() -> None:
     """Rule 17: the body's own error is neither replaced nor hidden, and its group keeps its form."""
     error, own = ProducerError(), BodyError()

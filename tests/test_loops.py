@@ -249,6 +249,76 @@ def test_a_fed_by_block_that_python_closes_after_its_loop_is_left_unchanged() ->
     assert "receiver closed" in repr(channel)
 
 
+def test_a_fed_by_block_left_in_another_loop_than_it_was_entered_in_is_refused() -> None:
+    """Rules 16 and 19: at once, for nothing can wait there for its task, which is cancelled in its own loop."""
+    log: list[str] = []
+    channel = Channel[int]()
+    block = channel.fed_by(feed_and_note, log)
+    loop = LOOPS["asyncio"]()
+
+    async def begin() -> None:
+        await anext(await block.__aenter__())
+
+    loop.run_until_complete(begin())
+    refused(in_new_loop, block.__aexit__(None, None, None))
+    loop.run_until_complete(turns())
+    assert log == ["cancelled"]
+    loop.close()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_fed_by_block_in_which_nobody_waited_is_left_unchanged_likewise(closed: bool) -> None:  # noqa: FBT001
+    """Rules 17 and 19: the channel has no loop, and its task has."""
+    log: list[str] = []
+
+    async def idle(_: Itemizer[int]) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    async def read() -> None:
+        async with Channel[int]().fed_by(idle):
+            await asyncio.sleep(0)
+
+    reading = read()
+    loop = LOOPS["asyncio"]()
+
+    async def begin() -> None:
+        reading.send(None)
+        await turns()
+
+    loop.run_until_complete(begin())
+    if closed:
+        loop.close()
+        reading.close()
+        return
+    reading.close()
+    loop.run_until_complete(turns())
+    assert log == ["cancelled"]
+    loop.close()
+
+
+def test_a_producer_that_ends_where_its_channel_is_elsewhere_fails_the_stream() -> None:
+    """Rules 16 and 19: it can't end it from there, and whoever reads it does not wait for ever."""
+    channel = Channel[int]()
+    loop = LOOPS["asyncio"]()
+
+    async def idle(_: Itemizer[int]) -> None:
+        await turns()
+
+    async def feed() -> None:
+        async with channel.fed_by(idle):
+            in_thread(lambda: loop.run_until_complete(settle(channel)))
+            await turns(50)
+
+    refused(asyncio.run, feed())
+    with pytest.raises(SenderFailed):
+        loop.run_until_complete(rest(channel.receiver))
+    loop.close()
+
+
 def test_a_fed_by_block_of_a_channel_in_use_elsewhere_ends_its_task() -> None:
     """Rules 17 and 19: leaving it is refused, and no task outlives it all the same."""
     channel = Channel[int]()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import _get_running_loop
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Generic, TypeVar, final
 
@@ -56,11 +58,10 @@ class Feed(Pinned, Generic[T]):
     async def _run(self, itemize: Itemizer[T]) -> None:
         try:
             await self._start(itemize)
+            self._home.end_block(None)
         except BaseException as error:
             if not self._home.end_block(error):
                 raise
-        else:
-            self._home.end_block(None)
 
     def _ran(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -77,10 +78,12 @@ class Feed(Pinned, Generic[T]):
         traceback: TracebackType | None,
         /,
     ) -> None:
-        if isinstance(exc, GeneratorExit) and self._home.is_elsewhere():
-            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. There, nothing can wait.
+        loop = self._task.get_loop()
+        if loop is not _get_running_loop():
+            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. Nothing can wait there.
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._cancel)
             await self._receiver.__aexit__(exc_type, exc, traceback)
-            self._home.tell(self._cancel)
             return
         # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
         stopped = isinstance(exc, asyncio.CancelledError | GeneratorExit)

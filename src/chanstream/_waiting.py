@@ -83,7 +83,7 @@ class Home(Core[T]):
         if self.loop is not NOWHERE:
             self.thread = get_ident()  # and not again, until the loop moves
 
-    def tell(self, message: Callable[[], object]) -> bool:
+    def tell(self, message: Callable[[], None]) -> bool:
         """Have the loop call `message`, from whatever thread. False if it is closed, so that nobody waits for it."""
         assert self.loop is not NOWHERE
         try:

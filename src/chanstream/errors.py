@@ -85,13 +85,21 @@ def is_closing(error: BaseException, source: object) -> bool:
 
 def is_report(error: BaseException, cause: BaseException | None) -> bool:
     """Whether `error` only tells of `cause`: it is `cause`, a `SenderFailed` from it or from such a report, or a group of those."""
-    if cause is None:
-        return False
-    if isinstance(error, BaseExceptionGroup) and error is not cause:
-        return all(is_report(each, cause) for each in error.exceptions)
-    if error is cause:
-        return True
-    return isinstance(error, SenderFailed) and error.__cause__ is not None and is_report(error.__cause__, cause)
+    # Each error is looked at once: the reports of a pool of workers all have one cause.
+    open_, seen, met = [error], set[int](), False
+    while open_:
+        each = open_.pop()
+        if each is cause:
+            met = True
+        elif id(each) not in seen:
+            seen.add(id(each))
+            if isinstance(each, BaseExceptionGroup):
+                open_ += each.exceptions
+            elif isinstance(each, SenderFailed) and each.__cause__ is not None:
+                open_.append(each.__cause__)
+            else:
+                return False
+    return met
 
 
 def opened_twice(channel: str) -> SenderClosed:

@@ -131,7 +131,7 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         """Close the receiver, as `aclose` does, and let the error go on that left the block."""
         if exc is not None and self._home.is_elsewhere():
             # As for the sender: what closes a coroutine where its loop doesn't run has to leave the block unchanged. Any other
-            # error leaves a block of a loop that is not the channel's. It takes the place of a refusal, and closes nothing.
+            # error leaves a block of a loop that is not the channel's: it goes on in place of a refusal, and closes nothing.
             if isinstance(exc, GeneratorExit):
                 self._home.stop_receiving()
                 if not self._home.tell(self._home.settle):
