@@ -1,7 +1,8 @@
 """The event loops that the tests run on, and how a test lets other tasks run.
 
-Every async test runs once on each loop that this Python has: asyncio's own, the same in debug mode, with eager tasks (from Python
-3.12 on), and uvloop (where it can be installed). CHANSTREAM_LOOPS=asyncio,debug runs them on those alone.
+Every async test runs once on each loop that is chosen. There are asyncio's own, the same in debug mode, with eager tasks (from
+Python 3.12 on), and uvloop (where it can be installed). CHANSTREAM_LOOPS=asyncio,debug chooses those two. Without it, ``pytest``
+chooses asyncio's own, and everything else all of them: ``pytest --full`` and the soak. The benchmarks have an option for theirs.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from typing import TypeAlias
 
 from typing_extensions import override
 
-__all__ = ["LOOPS", "LoopFactory", "turns"]
+__all__ = ["EVERY_LOOP", "LOOPS", "LoopFactory", "turns"]
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
 
 # In debug mode asyncio notes where each callback, task and future came from, in more time than a test takes otherwise. One frame
 # will do, and none for a callback.
-setattr(constants, "DEBUG_STACK_DEPTH", 1)  # noqa: B010  typed as final
+setattr(constants, "DEBUG_STACK_DEPTH", 1)  # typed as final
 format_helpers.extract_stack = lambda *_: StackSummary()
 
 
 class DebugLoop(asyncio.SelectorEventLoop):
-    """Stays in debug mode, also when a runner that was told nothing about it turns it off."""
+    """Stays in debug mode, also when a runner that knows nothing about it turns it off."""
 
     @override
     def set_debug(self, enabled: bool) -> None:
@@ -42,7 +43,7 @@ def debug_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-LOOPS: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "debug": debug_loop}
+EVERY_LOOP: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "debug": debug_loop}
 
 if sys.version_info >= (3, 12):
 
@@ -51,15 +52,15 @@ if sys.version_info >= (3, 12):
         loop.set_task_factory(asyncio.eager_task_factory)
         return loop
 
-    LOOPS["eager"] = eager_loop
+    EVERY_LOOP["eager"] = eager_loop
 
 if importlib.util.find_spec("uvloop") is not None:
     import uvloop
 
-    LOOPS["uvloop"] = uvloop.new_event_loop
+    EVERY_LOOP["uvloop"] = uvloop.new_event_loop
 
-if wanted := os.environ.get("CHANSTREAM_LOOPS"):
-    LOOPS = {name: LOOPS[name] for name in wanted.split(",")}
+wanted = os.environ.get("CHANSTREAM_LOOPS")
+LOOPS = {name: EVERY_LOOP[name] for name in wanted.split(",")} if wanted else EVERY_LOOP
 
 
 async def turns(count: int = 10) -> None:

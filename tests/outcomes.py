@@ -1,6 +1,6 @@
-"""What a task or a stream comes to.
+"""The outcomes of tasks and streams.
 
-No clock is involved: whoever waits has a few turns of the event loop, and one that waits on fails the test and does not hang it.
+No clock is involved: a task has a few turns of the event loop, and one that goes on waiting fails the test and does not hang it.
 Only `collect` waits for as long as it takes.
 """
 
@@ -15,7 +15,7 @@ import pytest
 from chanstream import Channel, Receiver, SenderFailed
 from tests.loops import turns
 
-__all__ = ["Broken", "collect", "done", "failed", "over", "rest", "until", "wait_for"]
+__all__ = ["Broken", "closed_early", "collect", "cut_short", "done", "failed", "over", "rest", "until", "wait_for"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ async def collect(items: AsyncIterable[T]) -> list[T]:
 
 
 async def done(task: asyncio.Task[T], within: int = 10) -> T:
-    """What `task` returned, now that it has had its turns."""
+    """What `task` returned within so many turns."""
     await turns(within)
     assert task.done(), f"{task} still waits"
     return task.result()
@@ -54,12 +54,27 @@ async def over(receiver: Receiver[T]) -> None:
         assert await rest(receiver) == []
 
 
+def cut_short(receiver: Receiver[T]) -> None:
+    """The receiver was closed before the stream had ended, so a new loop is refused."""
+    with pytest.raises(RuntimeError, match="was closed before the stream had ended"):
+        aiter(receiver)
+
+
 async def failed(receiver: Receiver[T], cause: BaseException | None) -> None:
     """The stream is truncated, and it stays so."""
     for _ in range(3):
         with pytest.raises(SenderFailed) as caught:
             await done(asyncio.create_task(anext(receiver)))
         assert caught.value.__cause__ is cause
+
+
+async def closed_early(receiver: Receiver[T]) -> None:
+    """The receiver was closed before the stream had ended: loops under way end, a new one is refused, and it stays so."""
+    for _ in range(3):
+        with pytest.raises(StopAsyncIteration):
+            await done(asyncio.create_task(anext(receiver)))
+        cut_short(receiver)
+        assert receiver.take_ready() == []
 
 
 async def until(channel: Channel[T], state: str) -> None:

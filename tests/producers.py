@@ -1,13 +1,47 @@
-"""Producers: async functions that know nothing but their itemizer, for `Channel.fed_by` and `stream` alike."""
+"""Producers, which know nothing but their itemizer, and the ways to run one that takes nothing else."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import TypeAlias, TypeVar
 
-from chanstream import Channel, Itemizer
+from chanstream import Channel, Itemizer, stream
 from tests.loops import turns
 
-__all__ = ["busy", "count", "logged"]
+__all__ = [
+    "BodyError",
+    "Halt",
+    "ProducerError",
+    "Stage",
+    "Way",
+    "busy",
+    "count",
+    "failing",
+    "failing_cleanup",
+    "fed",
+    "fed_ahead",
+    "feeding",
+    "logged",
+    "streamed",
+]
+
+T = TypeVar("T")
+
+Stage: TypeAlias = Callable[[Itemizer[T]], Coroutine[object, object, None]]
+
+
+class ProducerError(Exception):
+    """What a producer fails with."""
+
+
+class BodyError(Exception):
+    """What the body of a block fails with, for a reason of its own."""
+
+
+class Halt(BaseException):
+    """An error that is no Exception, as KeyboardInterrupt is."""
 
 
 async def count(itemize: Itemizer[int], up_to: int) -> None:
@@ -15,8 +49,20 @@ async def count(itemize: Itemizer[int], up_to: int) -> None:
         await itemize(number)
 
 
+async def failing(itemize: Itemizer[int], error: BaseException, after: int = 1) -> None:
+    await count(itemize, after)
+    raise error
+
+
+async def failing_cleanup(itemize: Itemizer[int], error: BaseException) -> None:
+    try:
+        await count(itemize, 1_000)
+    finally:
+        raise error
+
+
 async def logged(itemize: Itemizer[int], log: list[str], up_to: int = 1_000) -> None:
-    """Count, and tell of the end and of the cleanup, which takes its time."""
+    """Count, and log the end and the cleanup, which takes a few turns."""
     try:
         await count(itemize, up_to)
         log.append("end")
@@ -46,3 +92,31 @@ async def busy(itemize: Itemizer[str], log: list[str], event: asyncio.Event) -> 
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         log.append("cleaned")
+
+
+# The ways to run a producer, each as a block that binds what it gives.
+
+Way: TypeAlias = Callable[[Stage[T]], AbstractAsyncContextManager[AsyncIterator[T]]]
+
+
+def fed(stage: Stage[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]:
+    return Channel[T]().fed_by(stage)
+
+
+def fed_ahead(stage: Stage[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]:
+    return Channel[T](buffer=3).fed_by(stage)
+
+
+@asynccontextmanager
+async def feeding(stage: Stage[T]) -> AsyncGenerator[AsyncIterator[T], None]:
+    channel = Channel[T]()
+    task = asyncio.create_task(channel.feed(stage))
+    try:
+        async with channel.receiver as items:
+            yield items
+    finally:
+        await task
+
+
+def streamed(stage: Stage[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]:
+    return aclosing(stream(stage))

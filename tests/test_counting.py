@@ -1,6 +1,9 @@
 """What passing an item takes, counted and not timed: it is the same on every machine, and one more turn or future is a failure.
 
 The limits are for each further item, once a stream is under way. Below one turn, the tasks pass several items a turn.
+
+An end that had to sleep goes without a turn before its next waits, and then tries one again in every sixty-fourth. Where an end
+sleeps for most items, these turns come on top.
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ import pytest
 
 from chanstream import Channel, Itemizer
 from tests.benchmarks import cases, scale
-from tests.benchmarks.counting import Counts, Program, counted, per_item
+from tests.benchmarks.counting import Counts, Program, per_item
 
 CHANNEL = scale.LIBRARIES[0]
 assert CHANNEL.name == "Channel"
 
-EASE = 0.01
-"""Far less than one in any count. A stream finds out less and less often whether plain turns pay."""
+TRIED = 1 / 64
+"""How many turns an end that sleeps tries for each item."""
+
+EASE = 0.002
+"""Of 1,000 items, the turns that happen to be tried early."""
 
 
 def assert_at_most(limit: Counts, program: Program, items: int = 1000) -> None:
@@ -89,33 +95,34 @@ def waiting(program: scale.Program, size: int) -> Program:
         pytest.param(cases.fed(64), Counts(turns=1 / 65, steps=2 / 65, futures=0, tasks=0), id="fed_by, buffer=64"),
         # The event loop has no part in it.
         pytest.param(cases.streamed, Counts(turns=0, steps=0, futures=0, tasks=0), id="stream"),
-        # A step for the sender and two for the worker, one of which is its own. In a larger pool a worker waits for long.
+        # A step for the sender and two for the worker, one of which is its own. In a larger pool a worker sleeps.
         pytest.param(pool(2), Counts(turns=1, steps=3, futures=0, tasks=0), id="pool of 2"),
-        pytest.param(pool(10), Counts(turns=1, steps=3, futures=1, tasks=0), id="pool of 10"),
-        # Everybody in line waits for long, and nobody but the first is woken.
-        pytest.param(waiting(scale.waiting_senders, 100), Counts(turns=1 / 100, steps=1.01, futures=1, tasks=0), id="100 senders"),
-        pytest.param(waiting(scale.waiting_receivers, 100), Counts(turns=1, steps=2, futures=1, tasks=0), id="100 receivers"),
-        pytest.param(crowd_before_a_busy_receiver, Counts(turns=1, steps=2, futures=1, tasks=0), id="10 senders, busy receiver"),
+        pytest.param(pool(10), Counts(turns=1, steps=3 + TRIED, futures=0, tasks=0), id="pool of 10"),
+        # All that are queued sleep, and none but the first is woken.
+        pytest.param(waiting(scale.waiting_senders, 100), Counts(turns=1 / 100, steps=1.01, futures=0, tasks=0), id="100 senders"),
+        pytest.param(
+            waiting(scale.waiting_receivers, 100), Counts(turns=1, steps=2 + TRIED, futures=0, tasks=0), id="100 receivers"
+        ),
+        pytest.param(
+            crowd_before_a_busy_receiver, Counts(turns=1, steps=2 + TRIED, futures=0, tasks=0), id="10 senders, busy receiver"
+        ),
     ],
 )
 def test_an_item_takes_no_more_than_this(program: Program, limit: Counts) -> None:
     assert_at_most(limit, program)
 
 
-@pytest.mark.parametrize("stages", [1, 2, 10])
+@pytest.mark.parametrize("stages", [1, 2, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_stage_of_a_pipeline_takes_two_steps(stages: int) -> None:
     """In lock-step an item goes down the whole pipeline and its sender is released all the way up, so at most two turns a stage."""
 
     async def program(count: int) -> None:
         await scale.pipeline(CHANNEL, stages, stages * count)
 
-    turns = (2 * stages - 2) / stages if stages > 1 else 1
-    futures = turns if stages > 1 else 0
     found = per_item(program, 200) / stages
-    assert found.turns <= turns + EASE
-    assert found.steps <= 2 + EASE
-    assert found.futures <= futures + EASE
-    assert found.tasks == 0
+    assert found.turns <= ((2 * stages - 2) / stages if stages > 1 else 1) + EASE
+    assert found.steps <= 2 + 2 * TRIED + EASE  # at both ends of a stage
+    assert found.futures == found.tasks == 0
 
 
 SLOW = [
@@ -124,32 +131,21 @@ SLOW = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slow", "of_queue"), SLOW)
 @pytest.mark.parametrize("buffer", [0, 1])
 def test_an_item_of_a_slow_end_takes_no_more_than_with_a_queue(slow: cases.Buffered, of_queue: Program, buffer: int) -> None:
-    """When one end waits for something else before each item, the other one finds out that plain turns are wasted."""
-    limit = per_item(of_queue)
-    if buffer == 0:
-        # Lock-step has one step more: a sender goes on only when the receiver has come back.
-        limit = Counts(limit.turns, limit.steps + 1, limit.futures, limit.tasks)
-    assert_at_most(limit, slow(buffer))
+    """When one end waits for something else before each item, the other one finds out that turns bring nothing."""
+    of = per_item(of_queue)
+    # Lock-step has one step more: a sender goes on only when the receiver has come back.
+    steps = of.steps + (buffer == 0)
+    assert_at_most(Counts(of.turns + TRIED, steps + TRIED, of.futures, of.tasks), slow(buffer))
 
 
-@pytest.mark.parametrize(("slow", "of_queue"), SLOW)
-@pytest.mark.parametrize("buffer", [0, 1])
-def test_plain_turns_are_wasted_less_and_less_often(slow: cases.Buffered, of_queue: Program, buffer: int) -> None:
-    """At most one a item in the beginning, and one whenever the number of items has doubled."""
-    program = slow(buffer)
-    began = counted(program, 1).turns - counted(of_queue, 1).turns
-    for doublings in range(1, 12):
-        items = 2**doublings
-        extra = counted(program, items).turns - counted(of_queue, items).turns - began
-        assert extra <= doublings + 1, (items, extra)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", ["sender", "receiver"])
-def test_an_end_that_was_slow_is_busy_again_at_once(slow: str) -> None:
-    """Once a turn has paid, what was wasted before is forgotten: one pause in a hundred items costs a few futures each time."""
+def test_an_end_that_was_slow_is_soon_busy_again(slow: str) -> None:
+    """Once a turn has paid, what was wasted before is forgotten: one pause in a hundred items costs a few turns each time."""
 
     async def bursts(count: int) -> list[int]:
         channel = Channel[int]()
@@ -170,9 +166,10 @@ def test_an_end_that_was_slow_is_busy_again_at_once(slow: str) -> None:
         await task
         return received
 
-    assert per_item(bursts, 5_000).futures <= 0.05
+    assert_at_most(Counts(turns=1 + 3 / 100, steps=2 + 2 / 100, futures=1 / 100, tasks=0), bursts, 5_000)
 
 
+@pytest.mark.slow
 def test_what_is_counted() -> None:
     """The counts themselves, where it is known what they have to be."""
     assert per_item(cases.bare_futures) == Counts(turns=2, steps=2, futures=2, tasks=0)
@@ -182,7 +179,7 @@ def test_what_is_counted() -> None:
         for _ in range(count):
             await asyncio.create_task(asyncio.sleep(0))
 
-    # A task that is waited for is a future. It takes two steps, and a third wakes who waits for it.
+    # A task that is waited for is a future. It takes two steps, and a third wakes the task that waits.
     assert per_item(tasks) == Counts(turns=3, steps=3, futures=1, tasks=1)
 
     async def hidden_futures(count: int) -> None:

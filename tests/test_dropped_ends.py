@@ -12,7 +12,8 @@ from threading import Thread
 
 import pytest
 
-from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderFailed
+from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderFailed
+from tests.garbage import let_go
 from tests.loops import turns
 from tests.outcomes import done, failed
 
@@ -41,6 +42,7 @@ def elsewhere(drop: Callable[[], object]) -> None:
 
 def forget(kept: list[object]) -> None:
     kept.clear()
+    let_go()
 
 
 def collect(kept: list[object]) -> None:
@@ -60,7 +62,7 @@ How = Callable[[list[object]], None]
 
 
 async def closed(itemize: Itemizer[int]) -> None:
-    """Nobody takes items any more, and it stays so."""
+    """No items are taken any more, and it stays so."""
     for _ in range(3):
         with pytest.raises(ReceiverClosed):
             await done(asyncio.create_task(itemize(1)))
@@ -131,6 +133,29 @@ async def test_a_dropped_receiver_refuses_later_itemizers(buffer: int, where: Wh
     assert log == ["open"]
 
 
+@every_buffer
+@in_every_way
+async def test_after_the_block_the_itemizer_says_whether_the_receiver_was_dropped_before(
+    buffer: int, where: Where, how: How
+) -> None:
+    """Rules 8 and 13: ReceiverClosed if it was, however the block was left; SenderClosed if it was dropped after the block."""
+    for error in (None, ValueError()):
+        sender, receiver = ends(buffer)
+        itemize = await sender.__aenter__()
+        where(lambda: how(receiver))  # noqa: B023  called at once
+        assert await sender.__aexit__(None if error is None else ValueError, error, None) is False
+        await closed(itemize)
+        with pytest.raises(SenderClosed):
+            await sender.__aenter__()
+
+    sender, receiver = ends(buffer)
+    async with sender as itemize:
+        pass
+    where(lambda: how(receiver))
+    with pytest.raises(SenderClosed):
+        await itemize(1)
+
+
 async def test_a_receiver_dropped_by_its_consumer_ends_the_block_quietly() -> None:
     """Rule 13: the usual case, a consumer that leaves its loop and returns."""
     log: list[str] = []
@@ -152,12 +177,13 @@ async def test_a_receiver_dropped_by_its_consumer_ends_the_block_quietly() -> No
         return task
 
     task = await take_one()
+    let_go()
     await done(task)
     assert log == ["finally", "after the block"]
 
 
 async def test_an_ask_that_waits_refers_to_the_receiver() -> None:
-    """Rule 13: who waits for an item, or iterates, holds the receiver."""
+    """Rule 13: a task that waits for an item, or iterates, refers to the receiver."""
     channel = Channel[int]()
     sender = channel.sender
     ask = asyncio.create_task(anext(channel.receiver))
@@ -167,6 +193,7 @@ async def test_an_ask_that_waits_refers_to_the_receiver() -> None:
         child = asyncio.create_task(itemize(1))
         assert await done(ask) == 1
         del ask
+        let_go()
         with pytest.raises(ReceiverClosed):
             await done(child)
 
@@ -179,7 +206,7 @@ async def test_a_loop_refers_to_the_receiver() -> None:
 
     async def read(receiver: Receiver[int]) -> None:
         async for item in receiver:
-            taken.append(item)  # noqa: PERF401  each is looked at when it comes
+            taken.append(item)
 
     task = asyncio.create_task(read(channel.receiver))
     del channel
@@ -212,7 +239,7 @@ async def test_a_sender_dropped_unopened_fails_the_asks_that_wait(buffer: int, w
 @every_buffer
 @in_every_way
 async def test_a_sender_dropped_unopened_fails_later_asks(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: also before anybody has asked."""
+    """Rule 13: also before the first ask."""
     receiver, sender = other_ends(buffer)
     where(lambda: how(sender))
     await failed(receiver, None)
@@ -255,7 +282,7 @@ async def test_an_abandoned_block_fails_the_asks_that_wait(buffer: int, where: W
 
 
 async def test_an_itemizer_refers_to_its_sender() -> None:
-    """Rule 13: who holds the itemizer can still come."""
+    """Rule 13: a task that holds the itemizer can still send."""
     channel = Channel[int]()
     receiver = channel.receiver
     itemize = await channel.sender.__aenter__()
@@ -269,13 +296,14 @@ async def test_an_itemizer_refers_to_its_sender() -> None:
     await done(child)
     assert not ask.done()
     del itemize
+    let_go()
     with pytest.raises(SenderFailed):
         await done(ask)
     await failed(receiver, None)
 
 
 async def test_an_itemize_that_waits_refers_to_the_sender() -> None:
-    """Rule 13: who waits is still there, and nobody else needs to be."""
+    """Rule 13: a task that waits is still there, and no other needs to be."""
     channel = Channel[int]()
     receiver = channel.receiver
     child = asyncio.create_task((await channel.sender.__aenter__())(1))
@@ -285,8 +313,12 @@ async def test_an_itemize_that_waits_refers_to_the_sender() -> None:
     await turns()
     assert "sender open" in repr(receiver)
     assert not child.done()
-    await failed(receiver, None)  # the first ask releases the itemize, and with it goes the last reference
-    await done(child)
+    ask = asyncio.create_task(anext(receiver))
+    await done(child)  # the ask releases the itemize, and with it goes the last reference
+    let_go()
+    with pytest.raises(SenderFailed):
+        await done(ask)
+    await failed(receiver, None)
 
 
 @every_buffer
@@ -310,7 +342,7 @@ async def test_a_sender_dropped_after_its_block_changes_nothing(buffer: int, whe
 @in_every_way
 @pytest.mark.parametrize("opened", [False, True])
 async def test_a_sender_dropped_after_the_receiver_was_closed_breaks_nothing(where: Where, how: How, *, opened: bool) -> None:
-    """Rules 9 and 13: the closing came first, so nobody misses anything, not even who has not had the turn to learn of it."""
+    """Rules 9 and 13: the closing came first, so no ask misses anything, not even one that has not had the turn to learn of it."""
     channel = Channel[int]()
     receiver = channel.receiver
     kept: list[object] = [await channel.sender.__aenter__() if opened else channel.sender]
@@ -334,7 +366,7 @@ async def test_a_sender_dropped_after_a_failure_keeps_its_reason() -> None:
         async with sender:
             raise error
 
-    with pytest.raises(ValueError):  # noqa: PT011  compared below
+    with pytest.raises(ValueError):
         await fail(channel.sender)
     del channel
     gc.collect()
@@ -358,6 +390,7 @@ async def test_a_task_that_is_thrown_away_in_its_block_fails_the_stream() -> Non
     del channel
     coroutine.send(None)
     del coroutine
+    let_go()
     assert await anext(receiver) == 1
     with pytest.raises(SenderFailed):
         await anext(receiver)
@@ -366,8 +399,8 @@ async def test_a_task_that_is_thrown_away_in_its_block_fails_the_stream() -> Non
 # Neither.
 
 
-async def test_a_channel_dropped_as_a_whole_disturbs_nobody() -> None:
-    """Rule 13: with nobody on either side, nobody is told."""
+async def test_a_channel_dropped_as_a_whole_disturbs_nothing() -> None:
+    """Rule 13: with no task on either side, nothing happens."""
     for buffer in range(2):
         channel = Channel[int](buffer=buffer)
         ask = asyncio.create_task(anext(channel.receiver))
@@ -375,12 +408,13 @@ async def test_a_channel_dropped_as_a_whole_disturbs_nobody() -> None:
         ask.cancel()
         await turns()
         del channel, ask
+        let_go()
     await turns()
 
 
 @in_every_way
 def test_ends_may_be_dropped_when_their_loop_is_closed(where: Where, how: How) -> None:
-    """Rule 13: nobody waits in a closed loop, and no finalizer complains."""
+    """Rule 13: no task waits in a closed loop, and no finalizer complains."""
     channel = Channel[int]()
 
     async def wait(channel: Channel[int]) -> None:

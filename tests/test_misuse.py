@@ -1,7 +1,7 @@
 """What each mistake gets, and that it changes nothing: rules 8, 19 and 21, and the surface.
 
-The table is `MISTAKES`. The README has the same rows, so that a user finds a mistake by what was written or by what came of it.
-Some errors are Python's own: they name the object and the fact, and their remedy is in the README alone.
+The table is `MISTAKES`. The guide has the same rows, so that a user finds a mistake by what was written or by what came of it.
+Some errors are Python's own: they name the object and the fact, and their remedy is in the guide alone.
 
 The types refuse most of it before it runs: each `type: ignore` here is a mistake that mypy has found.
 """
@@ -14,7 +14,7 @@ import inspect
 import pickle
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -22,19 +22,20 @@ from pathlib import Path
 import pytest
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderFailed, stream
+from tests.garbage import let_go
 from tests.loops import turns
 from tests.outcomes import collect, done
 from tests.producers import count
 
-README = Path(__file__).parent.parent / "README.md"
-HEADING = "### Mistakes and what they get"
+GUIDE = Path(__file__).parent / "guide" / "errors.md"
+HEADING = "## Mistakes and what they get"
 
 
 class Moment(Enum):
     """When a mistake is made."""
 
     BEFORE = auto()
-    """Nobody has opened the sender."""
+    """The sender has not been opened."""
     INSIDE = auto()
     """In the sender block, with one item in the buffer."""
     AFTER = auto()
@@ -73,7 +74,7 @@ class Mistake:
 
     what: str
     gets: str
-    error: type[Exception] | None
+    error: type[BaseException] | None
     fact: str
     remedy: str
     tries: tuple[Try, ...]
@@ -197,7 +198,7 @@ async def return_an_itemize(_: Scene) -> None:
     assert await collect(stream(produce)) == []  # type: ignore[arg-type]
 
 
-async def send_on_when_nobody_takes(_: Scene) -> None:
+async def send_on_to_a_closed_receiver(_: Scene) -> None:
     channel = Channel[int](buffer=1)
     async with channel.sender as itemize:
         await channel.receiver.aclose()
@@ -213,7 +214,37 @@ async def loop_over_a_closed_receiver(_: Scene) -> None:
     async with channel.sender as itemize:
         await itemize(1)
         await channel.receiver.aclose()
-        assert await collect(channel.receiver) == []
+        await collect(channel.receiver)
+
+
+async def loop_after_the_block(_: Scene) -> None:
+    async with Channel[int]().fed_by(count, 1) as items:
+        pass
+    await collect(items)
+
+
+async def leave_a_block_that_was_not_entered(_: Scene) -> None:
+    await Channel[int]().fed_by(count, 1).__aexit__(None, None, None)
+
+
+async def leave_a_block_twice(_: Scene) -> None:
+    block = Channel[int]().fed_by(count, 1)
+    async with block as items:
+        assert await collect(items) == [0]
+    await block.__aexit__(None, None, None)
+
+
+async def leave_a_block_in_its_producer(_: Scene) -> None:
+    stack = AsyncExitStack()
+
+    async def produce(_: Itemizer[int]) -> None:
+        await turns(1)  # an eager task starts before the stack has the block
+        await stack.aclose()
+
+    with pytest.raises(SenderFailed) as failed:
+        await collect(await stack.enter_async_context(Channel[int]().fed_by(produce)))
+    assert isinstance(failed.value.__cause__, RuntimeError)
+    raise failed.value.__cause__
 
 
 async def leave_a_loop_by_break(_: Scene) -> None:
@@ -238,6 +269,7 @@ async def leave_a_loop_by_an_error(_: Scene) -> None:
     await turns()
     assert not task.done()
     del receiver
+    let_go()
     await done(task)  # it was dropped, and so ends the block
 
 
@@ -349,7 +381,7 @@ async def feed_by_one_that_opens_a_sender(_: Scene) -> None:
 
 
 def with_coroutine(take: Callable[[object], object]) -> None:
-    """Call `take` with a coroutine, as whoever calls the producer does, and close that."""
+    """Call `take` with a coroutine, as a caller of the producer would have made it, and close that."""
 
     async def ignore(_: int, /) -> None:
         pass
@@ -430,6 +462,7 @@ async def wait_in_vain(channel: Channel[int]) -> None:
 
 async def drop_the_channel(_: Scene) -> None:
     items = Channel[int]().receiver
+    let_go()
     await collect(items)
 
 
@@ -438,20 +471,46 @@ async def drop_a_block(_: Scene) -> None:
     items = channel.receiver
     await channel.sender.__aenter__()
     del channel
+    let_go()
     await collect(items)
+
+
+# What Python says of its own accord differs from version to version.
+
+
+def enter(what: object) -> None:
+    with what:  # type: ignore[attr-defined]
+        pass
+
+
+def enter_asynchronously(what: object) -> None:
+    async def program() -> None:
+        async with what:  # type: ignore[attr-defined]
+            pass
+
+    program().send(None)
+
+
+def says(kind: type[object], program: Callable[[object], None]) -> str:
+    """What Python says to `program` of an object whose class has the name of `kind`, and its blocks."""
+    blocks = {name: value for name, value in vars(kind).items() if name in {"__aenter__", "__aexit__"}}
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    with pytest.raises(TypeError) as refused:
+        program(type(kind.__name__, (), names | blocks)())
+    return str(refused.value)
 
 
 FINAL = "wrap it, or type against the protocols Itemizer and SenderContext"
 NOT_COPIED = "pass on the one object, or make another Channel"
-OPENED_ONCE = "a sender is opened once; hand its itemizer to whoever else writes, or make another channel"
+OPENED_ONCE = "a sender opens once: pass its itemizer on to other writers, or make another channel"
 
 MISTAKES = (
     Mistake(
         "an itemizer called after its block, or its coroutine awaited there",
-        "`SenderClosed`: let whoever uses the itemizer end first",
+        "`SenderClosed`: let all tasks that use the itemizer end first",
         SenderClosed,
         "has ended, and its itemizer with it",
-        "let whoever uses the itemizer end first, in a task group inside the block for example",
+        "let all tasks that use the itemizer end first, for example in a task group inside the block",
         (
             Try("await itemize(3)", lambda scene: scene.itemize(3), "the sender block of <Channel buffer=2: ", ENDED),
             Try("return itemize(1)", await_when_the_block_has_ended, "the sender block of <Channel buffer=1: "),
@@ -459,7 +518,7 @@ MISTAKES = (
     ),
     Mistake(
         "a sender opened twice, a channel fed twice, one `fed_by` block entered twice",
-        "`SenderClosed`: hand its itemizer on, or make another channel",
+        "`SenderClosed`: pass its itemizer on, or make another channel",
         SenderClosed,
         "has been opened before",
         OPENED_ONCE,
@@ -480,7 +539,7 @@ MISTAKES = (
                 "items = Channel[int]().receiver",
                 drop_the_channel,
                 "the sender of <Channel lock-step: ",
-                got="was dropped before anybody opened it",
+                got="was dropped before it was opened",
             ),
             Try("await sender.__aenter__()", drop_a_block, "the sender block of <Channel lock-step: ", got="was abandoned"),
         ),
@@ -489,18 +548,49 @@ MISTAKES = (
         "an item sent after `ReceiverClosed` was caught",
         "`ReceiverClosed`: let it leave the sender block, which then ends quietly",
         ReceiverClosed,
-        "is closed, nobody takes items any more",
+        "is closed, so no more items are taken",
         "let this error leave the sender block, which then ends quietly",
-        (Try("except ReceiverClosed: continue", send_on_when_nobody_takes, "the receiver of <Channel buffer=1: "),),
+        (Try("except ReceiverClosed: continue", send_on_to_a_closed_receiver, "the receiver of <Channel buffer=1: "),),
     ),
     Mistake(
-        "a loop over a receiver that has ended normally or was closed; `channel.fed_by(...)` that no `async with` enters",
-        "no error: there is nothing to be had, and nothing was started",
+        "a new loop over a receiver that was closed before the stream had ended, by leaving its block for example",
+        "`RuntimeError`: iterate inside the block",
+        RuntimeError,
+        "was closed before the stream had ended",
+        "iterate inside the block that closes it",
+        (
+            Try("await receiver.aclose()", loop_over_a_closed_receiver, "the receiver of <Channel buffer=1: "),
+            Try("return items", loop_after_the_block, "the receiver of <Channel lock-step: "),
+        ),
+    ),
+    Mistake(
+        "a `fed_by` block left twice, or before it was entered",
+        "`RuntimeError`: use `async with`",
+        RuntimeError,
+        "was left before it was entered, or for a second time",
+        "use `async with`, which does each once",
+        (
+            Try("await block.__aexit__(...)", leave_a_block_that_was_not_entered, "the fed_by block of <Channel lock-step: "),
+            Try(
+                "async with block: ...; await block.__aexit__(...)", leave_a_block_twice, "the fed_by block of <Channel lock-step: "
+            ),
+        ),
+    ),
+    Mistake(
+        "a `fed_by` block left by its own producer",
+        "`RuntimeError`: return from the producer",
+        RuntimeError,
+        "was left by its own producer, for whose end it has to wait",
+        "return from the producer, and let the task that entered the block leave it",
+        (Try("await stack.aclose()", leave_a_block_in_its_producer, "the fed_by block of <Channel lock-step: "),),
+    ),
+    Mistake(
+        "a loop over a stream that has ended normally; `channel.fed_by(...)` that no `async with` enters",
+        "no error: the loop ends at once, and nothing was started",
         None,
         "",
         "",
         (
-            Try("await receiver.aclose()", loop_over_a_closed_receiver),
             Try("async for ...: async for ...:", loop_again),
             Try("channel.fed_by(count, 1)", make_a_block_and_leave_it_at_that),
         ),
@@ -518,10 +608,12 @@ MISTAKES = (
     ),
     Mistake(
         "a channel used in another event loop, or in a thread",
-        "`RuntimeError`: use `asyncio.run_coroutine_threadsafe()`, or one channel for each loop",
+        "`RuntimeError`: feed it by `in_thread()`, read it by `asyncio.run_coroutine_threadsafe()`, or make one channel for each "
+        "loop",
         RuntimeError,
-        "belongs to the event loop in which it first had to wait, and that one doesn't run here",
-        "reach it from another thread with asyncio.run_coroutine_threadsafe(), or make one channel for each loop",
+        "belongs to the event loop in which it first had to wait, and that one isn't running here",
+        "from another thread, feed it by in_thread() and read it by asyncio.run_coroutine_threadsafe(), or make one channel for "
+        "each loop",
         (
             Try("loop.run_until_complete(channel ...)", lambda _: asyncio.to_thread(use_two_loops), "<Channel lock-step: "),
             Try(
@@ -661,10 +753,12 @@ MISTAKES = (
     ),
     Mistake(
         "`fed_by` or `stream` with a plain function, or one that yields",
-        "`TypeError`, when it is run: declare it with `async def`, and pass items to the itemizer instead of yielding them",
+        "`TypeError`, when it is run: declare it with `async def`, and pass items to the itemizer instead of yielding them; wrap "
+        "one that blocks with `in_thread`",
         TypeError,
         "which returns a coroutine; <function",
-        "declare it with `async def`, and pass items to the itemizer instead of yielding them",
+        "declare it with `async def`, and pass items to the itemizer instead of yielding them; wrap one that blocks with "
+        "in_thread()",
         (
             Try("fed_by(plain)", lambda _: feed_by(plain), "func takes an async function", got=" returned NoneType: "),
             Try(
@@ -720,21 +814,15 @@ MISTAKES = (
             Try("for item in channel.receiver:", loop_with_for, "'Receiver' object is not iterable"),
             Try("for item in stream(count, 1):", loop_over_a_stream_with_for, "'async_generator' object is not iterable"),
             Try("next(receiver)", lambda scene: next(scene.channel.receiver), "'Receiver' object is not an iterator"),  # type: ignore[call-overload]
-            Try("with sender:", enter_a_sender_with_with, "'Sender' object does not support the context manager protocol"),
-            Try("with receiver:", enter_a_receiver_with_with, "'Receiver' object does not support the context manager protocol"),
-            Try(
-                "with channel.fed_by(count):", enter_a_feed_with_with, "'Feed' object does not support the context manager protocol"
-            ),
+            Try("with sender:", enter_a_sender_with_with, says(Sender, enter)),
+            Try("with receiver:", enter_a_receiver_with_with, says(Receiver, enter)),
+            Try("with channel.fed_by(count):", enter_a_feed_with_with, says(type(Channel[int]().fed_by(count, 1)), enter)),
             Try("async for item in channel:", loop_over_the_channel, "__aiter__ method, got Channel"),
             Try("async for item in channel.sender:", loop_over_the_sender, "__aiter__ method, got Sender"),
-            Try("async for item in channel.fed_by(count):", loop_over_a_feed, "__aiter__ method, got Feed"),
+            Try("async for item in channel.fed_by(count):", loop_over_a_feed, "__aiter__ method, got FedBlock"),
             Try("anext(channel)", lambda scene: anext(scene.channel), "'Channel' object is not an async iterator"),  # type: ignore[call-overload]
-            Try(
-                "async with channel:",
-                enter_the_channel,
-                "'Channel' object does not support the asynchronous context manager protocol",
-            ),
-            Try("await write(channel)", pass_the_channel_as_a_sink, "'Channel' object does not support the asynchronous context"),
+            Try("async with channel:", enter_the_channel, says(Channel, enter_asynchronously)),
+            Try("await write(channel)", pass_the_channel_as_a_sink, says(Channel, enter_asynchronously)),
             Try("async with stream(count):", enter_a_stream, "'async_generator' object does not support the asynchronous context"),
             Try("await channel.sender(1)", lambda scene: scene.channel.sender(1), "'Sender' object is not callable"),  # type: ignore[operator]
             Try("await channel.receiver()", lambda scene: scene.channel.receiver(), "'Receiver' object is not callable"),  # type: ignore[operator]
@@ -742,7 +830,7 @@ MISTAKES = (
             Try("asyncio.create_task(itemize)", make_a_task_of_the_itemizer, "a coroutine was expected, got", OPENED),
             Try("await channel.receiver", lambda scene: wait_for(scene.channel.receiver), "Receiver"),
             Try("await channel.sender", lambda scene: wait_for(scene.channel.sender), "Sender"),
-            Try("await channel.fed_by(count)", lambda scene: wait_for(scene.channel.fed_by(count, 1)), "Feed"),
+            Try("await channel.fed_by(count)", lambda scene: wait_for(scene.channel.fed_by(count, 1)), "FedBlock"),
         ),
     ),
     Mistake(
@@ -775,7 +863,7 @@ MISTAKES = (
             Try("copy.copy(channel)", lambda scene: copy.copy(scene.channel), "a Channel"),
             Try("copy.copy(sender)", lambda scene: copy.copy(scene.channel.sender), "a Sender"),
             Try("copy.copy(receiver)", lambda scene: copy.copy(scene.channel.receiver), "a Receiver"),
-            Try("copy.copy(block)", lambda scene: copy.copy(scene.channel.fed_by(count, 1)), "a Feed"),
+            Try("copy.copy(block)", lambda scene: copy.copy(scene.channel.fed_by(count, 1)), "a FedBlock"),
             Try("copy.deepcopy(channel)", lambda scene: copy.deepcopy(scene.channel), "a Channel"),
             Try("copy.deepcopy([sender])", lambda scene: copy.deepcopy([scene.channel.sender]), "a Sender"),
             Try("copy.deepcopy({1: receiver})", lambda scene: copy.deepcopy({1: scene.channel.receiver}), "a Receiver"),
@@ -853,23 +941,25 @@ async def run(attempt: Try, scene: Scene) -> None:
     result = attempt.program(scene)
     if inspect.isawaitable(result):
         await result
+    del result
+    let_go()  # that a coroutine was not awaited is noticed when it goes
 
 
 async def wait_for(what: object) -> None:
     await what  # type: ignore[misc]
 
 
-def test_the_readme_has_the_same_mistakes() -> None:
+def test_the_guide_has_the_same_mistakes() -> None:
     """What it says of each begins with the error, so both columns are compared."""
-    _, heading, section = README.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
-    assert heading, f"the README has no heading {HEADING!r}"
+    _, heading, section = GUIDE.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
+    assert heading, f"the guide has no heading {HEADING!r}"
     table = re.search(r"(?:^\|.*\|\n)+", section, re.MULTILINE)
     assert table
     assert table[0].splitlines()[2:] == [f"| {mistake.what} | {mistake.gets} |" for mistake in MISTAKES]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
-def test_what_the_readme_says_names_the_error_and_whose_it_is(mistake: Mistake) -> None:
+def test_what_the_guide_says_names_the_error_and_whose_it_is(mistake: Mistake) -> None:
     """An error without a remedy of its own is Python's."""
     if mistake.error is None:
         assert mistake.gets.startswith("no error: ")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Never
 
 import pytest
 from typing_extensions import override
 
-from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed
+from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed, offer
 from tests.loops import turns
 from tests.outcomes import done, rest
 
@@ -44,7 +46,7 @@ async def test_items_are_taken_in_the_order_of_the_calls(buffer: int) -> None:
 
 @every_buffer
 async def test_items_of_several_tasks_are_taken_in_the_order_of_the_calls(buffer: int) -> None:
-    """Rule 1: whoever called it."""
+    """Rule 1: whichever of them called it."""
     channel = Channel[str](buffer=buffer)
     called: list[str] = []
 
@@ -110,7 +112,7 @@ async def test_an_item_is_taken_once(buffer: int) -> None:
 
 
 async def test_an_item_is_not_taken_again_while_its_itemizer_waits() -> None:
-    """Rule 1: in lock-step, the sender still stands behind an item that has been taken."""
+    """Rule 1: in lock-step, the sender still waits after its item has been taken."""
     channel = Channel[str]()
     async with channel.sender as itemize:
         sent = asyncio.create_task(itemize("first"))
@@ -192,7 +194,7 @@ async def test_in_lock_step_another_consumer_that_waits_already_has_asked() -> N
         assert not asks[1].done()
         sent = asyncio.create_task(itemize("second"))
         assert await done(asks[1]) == "second"
-        assert not sent.done()  # nobody waits behind this one
+        assert not sent.done()  # no other waits behind this one
         ask = asyncio.create_task(anext(channel.receiver))
         await done(sent)
     with pytest.raises(StopAsyncIteration):
@@ -278,7 +280,7 @@ async def test_without_room_an_itemizer_waits_until_an_item_is_taken(buffer: int
         await turns()
         assert not sent.done()
         assert await anext(channel.receiver) == 0
-        await done(sent)  # nobody has asked for a further item
+        await done(sent)  # no further item has been asked for
         sent = asyncio.create_task(itemize(buffer + 1))
         await turns()
         assert not sent.done()
@@ -345,12 +347,166 @@ async def test_several_free_places_release_several_senders(buffer: int, more: in
         await done(task)
 
 
+# An end that never has to wait.
+
+MOST = 1_024
+"""By how many items a buffer grows or shrinks before other tasks have had a turn."""
+
+
+class Ticker:
+    """Note, at each turn of the event loop, how many items have been accepted or taken."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seen: list[int] = []
+        self.tick()
+
+    def tick(self) -> None:
+        self.seen.append(self.count)
+        self.handle = asyncio.get_running_loop().call_soon(self.tick)
+
+    def steps(self) -> list[int]:
+        """By how many the count grew between two turns."""
+        self.handle.cancel()
+        return [step for step in (after - before for before, after in pairwise([*self.seen, self.count])) if step]
+
+
+@pytest.mark.parametrize("buffer", [3 * MOST, sys.maxsize])
+async def test_a_source_that_is_always_ready_starves_no_other_task(buffer: int) -> None:
+    """Rule 3: a turn before the buffer has grown by more than 1,024 items, also if its limit is beyond any memory."""
+    channel = Channel[int](buffer=buffer)
+    async with channel.sender as itemize:
+        ticker = Ticker()
+        for item in range(3 * MOST):
+            await itemize(item)
+            ticker.count += 1
+        steps = ticker.steps()
+    assert len(steps) >= 3
+    assert max(steps) <= MOST
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_a_long_backlog_starves_no_other_task(*, several: bool) -> None:
+    """Rule 3: a turn before the buffer has shrunk by more than 1,024 items since the last one, for one loop or a pool of them."""
+    channel = Channel[int](buffer=4 * MOST)
+    async with channel.sender as itemize:
+        for item in range(4 * MOST):
+            await itemize(item)
+    taken: list[int] = []
+    ticker = Ticker()
+
+    async def read() -> None:
+        async for item in channel.receiver:
+            taken.append(item)
+            ticker.count += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3 if several else 1):
+            group.create_task(read())
+    assert taken == list(range(4 * MOST))
+    steps = ticker.steps()
+    assert len(steps) >= 3
+    assert max(steps) <= MOST
+
+
+async def test_a_backlog_that_was_offered_starves_no_other_task() -> None:
+    """Rule 3: a turn before the buffer has shrunk by more than 1,024 items, also if it grew by `offer`, which gives none."""
+    channel = Channel[int](buffer=sys.maxsize)
+    async with channel.sender as itemize:
+        for item in range(4 * MOST):
+            assert offer(itemize, item)
+    taken: list[int] = []
+    ticker = Ticker()
+    async for item in channel.receiver:
+        taken.append(item)
+        ticker.count += 1
+    assert taken == list(range(4 * MOST))
+    steps = ticker.steps()
+    assert len(steps) >= 3
+    assert max(steps) <= MOST
+
+
+async def test_a_buffer_that_was_emptied_in_one_step_grows_with_turns_again() -> None:
+    """Rule 3: a turn before it has grown by more than 1,024 items since `take_ready`, which gives none."""
+    channel = Channel[int](buffer=sys.maxsize)
+    async with channel.sender as itemize:
+        for item in range(4 * MOST):
+            await itemize(item)
+        assert len(channel.receiver.take_ready()) == 4 * MOST
+        ticker = Ticker()
+        for item in range(3 * MOST):
+            await itemize(item)
+            ticker.count += 1
+        steps = ticker.steps()
+    assert len(steps) >= 3
+    assert max(steps) <= MOST
+
+
+async def test_a_timeout_around_a_source_that_is_always_ready_strikes() -> None:
+    """Rules 3 and 15: in the turn that comes before an item is accepted, so that item is withdrawn, and those before are there."""
+    channel = Channel[int](buffer=sys.maxsize)
+    returned = 0
+
+    async def flood(itemize: Itemizer[int]) -> None:
+        nonlocal returned
+        while returned < 9 * MOST:
+            await itemize(returned)
+            returned += 1
+
+    with pytest.raises(TimeoutError):
+        async with channel.sender as itemize, asyncio.timeout(0):
+            await flood(itemize)
+    assert 0 < returned < 9 * MOST
+    assert channel.statistics().pending == returned
+    assert channel.receiver.take_ready() == list(range(returned))
+    with pytest.raises(SenderFailed):
+        await anext(channel.receiver)
+
+
+async def test_an_ask_that_is_cancelled_in_its_turn_has_taken_nothing() -> None:
+    """Rules 3 and 14: the turn comes before an item is taken."""
+    channel = Channel[int](buffer=4 * MOST)
+    async with channel.sender as itemize:
+        for item in range(4 * MOST):
+            await itemize(item)
+    taken: list[int] = []
+
+    async def read() -> None:
+        async for item in channel.receiver:
+            taken.append(item)
+
+    reading = asyncio.create_task(read())
+    while not taken:
+        await turns(1)
+    reading.cancel()
+    await turns(1)
+    assert reading.cancelled()
+    assert 0 < len(taken) < 4 * MOST
+    assert taken + await rest(channel.receiver) == list(range(4 * MOST))
+
+
+def test_a_turn_that_is_due_binds_no_loop() -> None:
+    """Rules 3 and 19: it waits for nothing, so such a buffer may be filled in one event loop and emptied in others."""
+    channel = Channel[int](buffer=5 * MOST)
+
+    async def fill() -> None:
+        async with channel.sender as itemize:
+            for item in range(5 * MOST):
+                await itemize(item)
+
+    async def take() -> list[int]:
+        return [await anext(channel.receiver) for _ in range(4 * MOST)]
+
+    asyncio.run(fill())
+    assert asyncio.run(take()) + asyncio.run(rest(channel.receiver)) == list(range(5 * MOST))
+
+
 # Rule 4.
 
 
 @every_buffer
 async def test_consumers_are_served_first_come_first_served(buffer: int) -> None:
-    """Rule 4: each item goes to one of them, to the one who asked first."""
+    """Rule 4: each item goes to one of them, to the ask that came first."""
     channel = Channel[int](buffer=buffer)
     asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
     await turns()
@@ -508,7 +664,7 @@ def every_kind_of_object() -> list[object]:
         GeneratorExit(),
         asyncio.CancelledError(),
         KeyboardInterrupt(),
-        ExceptionGroup("a group", [ReceiverClosed()]),
+        BaseExceptionGroup("a group", [ReceiverClosed()]),
         SenderFailed(),
         StopAsyncIteration,
         Channel[None](),

@@ -1,6 +1,6 @@
 """What the tests of CPython's asyncio.Queue learned, said again for a channel.
 
-They stand in Lib/test/test_asyncio/test_queues.py. Their hard cases are about who is woken, and who is woken instead when that
+They are in Lib/test/test_asyncio/test_queues.py. Their hard cases are about which task is woken, and which instead when that
 one is cancelled. A queue is tolerant there: a reader cancelled after it was woken may come out either way, and readers in any
 order. A channel promises one outcome, so the tests here are the stricter ones.
 """
@@ -33,7 +33,7 @@ async def test_a_reader_cancelled_after_it_was_woken_leaves_the_item(buffer: int
 
     CPython, test_get_cancel_drop_one_pending_reader (bpo-23812). There the reader may get the item all the same; here the
     cancellation wins each time, and the next try finds the item.
-    If this failed, item 1 would be gone and nobody would have been told.
+    If this failed, item 1 would be lost without an error.
     """
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
@@ -106,7 +106,7 @@ async def test_a_reader_cancelled_before_the_item_comes_is_passed_over(buffer: i
 
 @either_mode
 async def test_a_cancelled_reader_leaves_no_trace(buffer: int) -> None:
-    """Rules 14 and 22: the line holds nobody who has gone.
+    """Rules 14 and 22: the queue holds no task that has gone.
 
     CPython, test_cancelled_getters_not_being_held_in_self_getters.
     If this failed, a reader that polls with a timeout would make the channel grow without bound.
@@ -199,7 +199,7 @@ async def test_a_cancelled_writer_in_the_middle_disturbs_neither_neighbour(buffe
 
 @either_mode
 async def test_a_cancelled_writer_leaves_no_trace(buffer: int) -> None:
-    """Rules 15 and 22: the line holds nobody who has gone, and no item that nobody will deliver.
+    """Rules 15 and 22: the queue holds no task that has gone, and no item that will not be delivered.
 
     CPython, test_cancelled_puts_not_being_held_in_self_putters.
     If this failed, every itemize that times out would leave its item in memory for as long as the channel lives.
@@ -258,7 +258,7 @@ async def test_two_slots_freed_in_one_step_release_two_writers(pause: int) -> No
     """Rule 3: an itemizer returns as soon as there is room, and one wake-up is not enough for two slots.
 
     CPython, test_why_are_putters_waiting.
-    If this failed, the second writer would wait in front of an empty slot until somebody took one more item.
+    If this failed, the second writer would wait in front of an empty slot until one more item was taken.
     """
     channel = Channel[int](buffer=2)
     async with channel.sender as itemize:
@@ -296,11 +296,11 @@ async def test_items_sent_in_one_step_reach_as_many_readers(buffer: int, pause: 
 
 
 @pytest.mark.parametrize("buffer", [0, 1, 2])
-async def test_as_many_asks_as_items_need_nobody_else_to_go_on(buffer: int) -> None:
+async def test_as_many_asks_as_items_need_no_other_task_to_go_on(buffer: int) -> None:
     """Rules 2 and 3: a writer and a reader that count to five both get there, and in lock-step the end of the block comes next.
 
     CPython, test_why_are_getters_waiting. There the last put returns by itself; in lock-step it waits for a sixth ask.
-    If this failed, two tasks that need only each other would stand still.
+    If this failed, two tasks that need only each other would wait for ever.
     """
     channel = Channel[int](buffer=buffer)
 
@@ -346,8 +346,8 @@ async def test_an_itemizer_that_waits_when_the_block_ends_is_still_served(buffer
 
 @either_mode
 @either_wait
-async def test_closing_the_receiver_empties_the_channel_and_lets_everybody_go(buffer: int, pause: int) -> None:
-    """Rules 9 and 10: closing drops what was not taken, and every writer hears of it, now and later.
+async def test_closing_the_receiver_empties_the_channel_and_ends_every_wait(buffer: int, pause: int) -> None:
+    """Rules 9 and 10: closing drops what was not taken, and every itemizer raises, now and later.
 
     CPython, test_shutdown_immediate. A queue shuts down for both sides alike; here the one that closed sees the end of the stream.
     If this failed, a writer would wait for a consumer that is gone.

@@ -1,10 +1,10 @@
 """What the tests of trio's memory channels learned, said again for a channel.
 
-They stand in the first half of src/trio/_tests/test_channel.py, which is about two ends and who is next in line. The second half
-is told in test_peers_trio_as_safe_channel.py.
+They are in the first half of src/trio/_tests/test_channel.py, which is about two ends and which task is next. The second half
+is ported in test_peers_trio_as_safe_channel.py.
 
-What differs throughout: trio raises ClosedResourceError at whoever closed, EndOfChannel at whoever receives after that, and gives
-each task an end of its own by `clone`. Here the end is StopAsyncIteration, and tasks share the one end.
+What differs throughout: trio raises ClosedResourceError where a closed end is used, EndOfChannel where the other end is closed, and
+gives each task an end of its own by `clone`. Here the end is StopAsyncIteration, and tasks share the one end.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ either_mode = pytest.mark.parametrize("buffer", [0, 2], ids=["lock-step", "buffe
 
 @either_wait
 async def test_in_lock_step_each_side_waits_for_the_other(pause: int) -> None:
-    """Rule 2: nobody waits in vain and nobody goes ahead: the sender goes on when a further item is asked for.
+    """Rule 2: neither side waits in vain or goes ahead: the sender goes on when a further item is asked for.
 
     trio, test_unbuffered, where send returns as soon as its item was received.
-    If this failed, the producer would run one item ahead of its consumer, or the channel would hold an item that nobody asked for.
+    If this failed, the producer would run one item ahead of its consumer, or the channel would hold an item that was not asked for.
     """
     channel = Channel[int]()
     first = asyncio.create_task(anext(channel.receiver))
@@ -46,9 +46,9 @@ async def test_in_lock_step_each_side_waits_for_the_other(pause: int) -> None:
 
 @either_wait
 async def test_a_receiver_that_gave_up_does_not_swallow_the_next_item(pause: int) -> None:
-    """Rules 3 and 14: with nobody in line, an item stays in the buffer for whoever asks next, and the sender has not waited.
+    """Rules 3 and 14: while no ask waits, an item stays in the buffer for the next ask, and the sender has not waited.
 
-    trio, test_553: a receive that timed out stayed in line, and the next send went to the dead.
+    trio, test_553: a receive that had timed out stayed in the queue, and the next item went to it.
     If this failed, the first item after every timeout would be lost.
     """
     channel = Channel[str](buffer=1)
@@ -66,7 +66,7 @@ async def test_a_receiver_that_gave_up_does_not_swallow_the_next_item(pause: int
 
 @pytest.mark.parametrize("buffer", [0, 1, 4])
 async def test_many_producers_share_one_itemizer(buffer: int) -> None:
-    """Rules 1 and 4: items are taken in the order of the calls, whoever calls, and each of them once.
+    """Rules 1 and 4: items are taken in the order of the calls, whichever task calls, and each of them once.
 
     trio, test_channel_multiple_producers. There each producer has a clone, the last one to close it ends the stream, and no order
     is promised; here the task group inside the block ends first.
@@ -118,7 +118,7 @@ async def test_many_consumers_take_turns(buffer: int, pause: int) -> None:
         async with channel.sender as itemize:
             for item in range(10):
                 await itemize(item)
-                await until(channel, "5 waiting for an item")  # everybody is back in line
+                await until(channel, "5 waiting for an item")  # all are back in the queue
 
     await done(asyncio.create_task(produce()), 25)
     for consumer in consumers:
@@ -126,7 +126,7 @@ async def test_many_consumers_take_turns(buffer: int, pause: int) -> None:
     assert received == [[number, number + 5] for number in range(5)]
 
 
-async def test_with_nobody_in_line_a_sender_may_take_its_own_item() -> None:
+async def test_while_no_ask_waits_a_sender_may_take_its_own_item() -> None:
     """Rule 3: while there is room and an item, neither side gives other tasks a turn.
 
     trio, test_channel_fairness, its first part.
@@ -145,7 +145,7 @@ async def test_with_nobody_in_line_a_sender_may_take_its_own_item() -> None:
 
 @either_wait
 async def test_an_item_belongs_to_the_receiver_that_waits_for_it(pause: int) -> None:
-    """Rules 4 and 14: an ask that comes while another one waits stands behind it, although it runs first.
+    """Rules 4 and 14: an ask that comes while another one waits is queued behind it, although it runs first.
 
     trio, test_channel_fairness, its second part.
     If this failed, a busy task would starve those that wait, and rule 14's "left in the channel" would mean "open to all".
@@ -168,7 +168,7 @@ async def test_an_item_belongs_to_the_receiver_that_waits_for_it(pause: int) -> 
 
 @either_wait
 async def test_room_belongs_to_the_sender_that_waits_for_it(pause: int) -> None:
-    """Rules 1 and 3: an itemize that comes while another one waits stands behind it, although it runs first.
+    """Rules 1 and 3: an itemize that comes while another one waits is queued behind it, although it runs first.
 
     trio, test_channel_fairness, its third part.
     If this failed, items would be taken in another order than they were sent, and a busy sender would starve the others.

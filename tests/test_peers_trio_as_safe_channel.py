@@ -1,10 +1,10 @@
 """What the tests of trio's `as_safe_channel` learned, said again for a channel.
 
-They stand in the second half of src/trio/_tests/test_channel.py. `as_safe_channel` runs an async generator in a task of its own:
+They are in the second half of src/trio/_tests/test_channel.py. `as_safe_channel` runs an async generator in a task of its own:
 here, a sender block in a task beside the consumer, and at the end `fed_by`. More cases of `fed_by` are in test_fed_by.py.
 
-What differs throughout: trio raises ClosedResourceError at whoever closed, EndOfChannel at whoever receives after that. Here the
-end is StopAsyncIteration.
+What differs throughout: trio raises ClosedResourceError where a closed end is used, EndOfChannel where the other one is. Here
+the end is StopAsyncIteration.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderFailed
 from tests.loops import turns
-from tests.outcomes import collect, done, rest, until
+from tests.outcomes import closed_early, collect, done, rest, until
 
 either_wait = pytest.mark.parametrize("pause", [0, 5], ids=["turning", "parked"])
 either_mode = pytest.mark.parametrize("buffer", [0, 2], ids=["lock-step", "buffered"])
@@ -110,7 +110,7 @@ async def test_a_producer_may_run_dry_inside_a_receiver_context(buffer: int) -> 
 
 @either_mode
 async def test_an_ask_after_closing_finds_the_end_and_the_context_is_left_quietly(buffer: int) -> None:
-    """Rules 9 and 11: the item that the producer stands behind is dropped, and its block ends without an error.
+    """Rules 9 and 11: the item with which the producer waits is dropped, and its block ends without an error.
 
     trio, test_as_safe_channel_broken_resource.
     If this failed, a consumer that has enough would get one item more, or its producer a failure that is none.
@@ -141,7 +141,7 @@ async def test_a_receiver_closed_before_the_producer_began_stops_it_at_its_first
 
     trio, test_as_safe_channel_close_before_iteration and test_as_safe_channel_cancelled, where the body never starts. Here nothing
     but an itemizer tells a producer, so it runs up to the first one.
-    If this failed, a producer started too late would work for nobody, in lock-step for ever.
+    If this failed, a producer started too late would work in vain, in lock-step for ever.
     """
     channel = Channel[int](buffer=buffer)
     await channel.receiver.aclose()
@@ -160,7 +160,7 @@ async def test_a_receiver_closed_before_the_producer_began_stops_it_at_its_first
 
 @either_mode
 async def test_another_task_may_close_the_receiver_between_two_items(buffer: int) -> None:
-    """Rules 9 and 11: the loop and the block both end, quietly, wherever they stand.
+    """Rules 9 and 11: the loop and the block both end, quietly, wherever they wait.
 
     trio, test_as_safe_channel_close_between_iteration, where the loop raises ClosedResourceError.
     If this failed, shutting down from outside would leave one of the two running.
@@ -191,7 +191,7 @@ async def test_another_task_may_close_the_receiver_between_two_items(buffer: int
 
 @either_mode
 async def test_a_producer_may_close_the_receiver_that_waits_for_it(buffer: int) -> None:
-    """Rules 9 and 10: the waiting ask ends, and the producer is told at its next item.
+    """Rules 9 and 10: the waiting ask ends, and the producer learns of it at its next item.
 
     trio, test_as_safe_channel_close_during_iteration, where the loop raises ClosedResourceError.
     If this failed, the consumer would wait for an item that the producer can't send any more.
@@ -213,12 +213,12 @@ async def test_a_producer_may_close_the_receiver_that_waits_for_it(buffer: int) 
     await done(producer)
 
 
-async def test_a_producer_that_fails_while_it_is_told_to_end_keeps_its_error() -> None:
+async def test_a_producer_that_fails_while_it_is_closed_keeps_its_error() -> None:
     """Rules 10 and 11: its `finally` runs with ReceiverClosed on the way, and an error raised there is the one that leaves.
 
     trio, test_as_safe_channel_genexit_finally, where both errors come out in one group, since one context holds both tasks. Here
     each task has its own.
-    If this failed, an error of the cleaning up would be taken for the quiet end.
+    If this failed, an error of the cleanup would look like the quiet end.
     """
     channel = Channel[int]()
     cleaning_up, consuming = ValueError("cleaning up"), TypeError("consuming")
@@ -424,14 +424,14 @@ async def test_another_error_in_the_group_passes_through() -> None:
     producer = asyncio.create_task(produce())
     assert await done(asyncio.create_task(anext(channel.receiver))) == 1
     await channel.receiver.aclose()
-    with pytest.raises(ExceptionGroup) as raised:
+    with pytest.raises(BaseExceptionGroup) as raised:
         await done(producer)
     assert sorted(type(each).__name__ for each in raised.value.exceptions) == ["ReceiverClosed", "ValueError"]
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["bare", "grouped"])
 async def test_the_closing_of_another_channel_passes_through(*, grouped: bool) -> None:
-    """Rules 7 and 11: a block ends quietly by its own channel's closing only; this one has failed, and its consumer hears of it.
+    """Rules 7 and 11: a block ends quietly by its own channel's closing only; this one has failed, and its consumer gets the error.
 
     trio, test_as_safe_channel_does_not_suppress_nested_genexit.
     If this failed, a stage whose output was closed would report to its own consumers that everything was sent.
@@ -462,7 +462,7 @@ async def test_the_closing_of_another_channel_passes_through(*, grouped: bool) -
     for _ in range(2):
         with pytest.raises(SenderFailed) as failed:
             await done(asyncio.create_task(anext(channel.receiver)))
-        assert isinstance(failed.value.__cause__, ExceptionGroup if grouped else ReceiverClosed)
+        assert isinstance(failed.value.__cause__, BaseExceptionGroup if grouped else ReceiverClosed)
     await done(producer)
     assert trace == ["the block of the closed one ended quietly"]
 
@@ -484,7 +484,7 @@ async def test_a_group_of_the_users_own_errors_keeps_its_form() -> None:
     with pytest.raises(SenderFailed) as failed:
         await done(asyncio.create_task(anext(channel.receiver)))
     assert failed.value.__cause__ is error
-    with pytest.raises(ExceptionGroup) as raised:
+    with pytest.raises(BaseExceptionGroup) as raised:
         await done(producer)
     assert raised.value is error
 
@@ -539,7 +539,7 @@ async def test_fed_by_raises_both_errors_if_both_sides_failed() -> None:
             await anext(receiver)
             raise consuming
 
-    with pytest.raises(ExceptionGroup) as raised:
+    with pytest.raises(BaseExceptionGroup) as raised:
         await done(asyncio.create_task(consume()))
     assert set(raised.value.exceptions) == {cleaning_up, consuming}
 
@@ -560,7 +560,7 @@ async def test_fed_by_lets_a_group_of_the_body_pass_as_it_is() -> None:
         async with channel.fed_by(produce):
             raise error
 
-    with pytest.raises(ExceptionGroup) as raised:
+    with pytest.raises(BaseExceptionGroup) as raised:
         await done(asyncio.create_task(consume()))
     assert raised.value is error
 
@@ -620,4 +620,4 @@ async def test_fed_by_that_is_left_before_its_producer_began_starts_nothing() ->
     with pytest.raises(asyncio.CancelledError):
         await done(asyncio.create_task(consume()))
     assert not went_on
-    assert await rest(channel.receiver) == []
+    await closed_early(channel.receiver)

@@ -1,141 +1,220 @@
-"""A producer run in a task of its own, owned by a block: what `Channel.fed_by` returns."""
+"""How a producer runs in a sender block, and is cancelled when the receiver is gone: `ProducerRun`, and the coroutine of `feed`.
+
+A `ProducerRun` runs in the task that awaits `Channel.feed`, or in the one that a `Channel.fed_by` block owns (`_fed_block`). It
+cancels its own task, so it has to distinguish that cancellation, which it takes back, from those of others, which it passes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from asyncio import _get_running_loop
-from collections.abc import Callable
-from contextlib import suppress
-from types import TracebackType
-from typing import Generic, TypeVar, final
+from collections.abc import Callable, Coroutine, Generator
+from types import CodeType, CoroutineType, FrameType, TracebackType
+from typing import Final, Generic, TypeVar, final
 
 from . import errors
-from ._cancel_again import cancel_again
+from ._cancellation import cancel_again, current_task, replaced_cancellation
+from ._ends import UNOPENED
 from ._override import override
-from ._pinned import Pinned
-from ._producer import Production
-from ._waiting import Home
+from ._waiting import BoundState, turn
 from .protocols import Itemizer
-from .receiver import Receiver
 from .sender import Sender
 
-__all__ = ["Feed"]
+__all__ = ["Feeding", "ProducerRun"]
 
 T = TypeVar("T")
 
+PATIENCE: Final = 0.02
+"""Seconds until a run looks again whether the cancellation under way was one of the producer's own, a timeout for example."""
 
-@final
-class Feed(Pinned, Generic[T]):
-    """A block that owns the task of a producer. `Channel.fed_by` makes it and tells what it promises."""
 
-    __slots__ = ("_home", "_receiver", "_sender", "_start", "_task")
+class ProducerRun(Generic[T]):
+    """One run of a producer. It is cancelled once when the receiver is gone, unless another cancellation is under way."""
 
-    _home: Home[T]
-    _receiver: Receiver[T]
+    __slots__ = ("_call", "_cancelling", "_has_cancelled", "_sender", "_state", "_task")
+
+    _state: BoundState[T]
     _sender: Sender[T]
-    _start: Callable[[Itemizer[T]], Production]
-    _task: asyncio.Task[None]
+    _call: Callable[[Itemizer[T]], Coroutine[object, object, None]]
+    _task: asyncio.Task[object] | None
+    """The task it runs in, while it runs."""
+    _cancelling: int
+    """The `cancelling()` count of that task when the run began."""
+    _has_cancelled: bool
+    """Whether this run has cancelled it."""
 
     def __init__(
-        self, home: Home[T], sender: Sender[T], receiver: Receiver[T], start: Callable[[Itemizer[T]], Production], /
+        self, state: BoundState[T], sender: Sender[T], call: Callable[[Itemizer[T]], Coroutine[object, object, None]]
     ) -> None:
-        self._home = home
+        self._state = state
         self._sender = sender
-        self._receiver = receiver
-        self._start = start
+        self._call = call
+        self._task = None
+        self._has_cancelled = False
+
+    def open(self) -> Itemizer[T]:
+        """Open the sender. From now on a receiver that is dropped in any thread is noticed."""
+        if self._state.sending is UNOPENED:
+            self._state.bind_loop()  # first, since it may be refused
+        return self._sender._open()
+
+    async def in_block(self, itemize: Itemizer[T] | None = None, name: str | None = None) -> None:
+        """Run the producer, and end the sender block as it ended. It is not started if the receiver has gone before.
+
+        Opens the sender, unless that was done for `itemize`. `name` is for the task, if it was made for this run alone.
+        """
+        task = current_task()
+        if task is None:
+            raise errors.no_task(repr(self._state))
+        if itemize is None:
+            itemize = self.open()
+        self._task = task
+        if name is not None and task.get_name() != name:
+            task.set_name(name)  # a task factory need not name a task, or not before its first step
+        self._cancelling = task.cancelling()
+        self._state.on_receiver_gone = self.receiver_gone
+        failure: BaseException | None = None
+        try:
+            if not self._state.closed:
+                await self._call(itemize)
+        except (StopIteration, StopAsyncIteration) as error:
+            failure = errors.producer_stopped(error)
+        except BaseException as error:
+            failure = error
+        try:
+            if failure is None and not self._has_cancelled:
+                self._state.on_receiver_gone = None
+                self._state.end_block(None)
+            else:
+                await self._end(task, failure)
+        finally:
+            self._task = self._state.on_receiver_gone = None
+            del failure, task  # what is raised refers to this frame, and should be free without the garbage collector
+
+    async def _end(self, task: asyncio.Task[object], failure: BaseException | None) -> None:
+        """Raise what the producer failed by, and any cancellation from elsewhere. The one that this run requested is taken back."""
+        try:
+            quiet = self._state.end_block(failure)
+            pending = await self._take_back(task) if self._has_cancelled and not isinstance(failure, GeneratorExit) else None
+            from_elsewhere = task.cancelling() > self._cancelling
+            if failure is None or quiet:
+                if from_elsewhere and (quiet or pending is not None):
+                    # It came together with the end. The same object is raised, since anyio recognizes its own by the message.
+                    raise pending or replaced_cancellation(failure)
+            elif not isinstance(failure, asyncio.CancelledError):
+                if pending is not None and from_elsewhere:
+                    cancel_again(self._cancelling, pending)
+                raise failure
+            elif from_elsewhere or not self._has_cancelled:
+                raise pending or failure
+        finally:
+            del failure, task
+
+    async def _take_back(self, task: asyncio.Task[object]) -> asyncio.CancelledError | None:
+        """Take back the cancellation that this run has requested. Return the one that was still pending, if any."""
+        if task.cancelling() > self._cancelling:  # otherwise the producer has taken it back itself
+            task.uncancel()
+        try:
+            await turn()
+        except asyncio.CancelledError as cancellation:
+            return cancellation
+        return None
+
+    def receiver_gone(self) -> None:
+        """Cancel the producer, unless another cancellation is under way. A second one would interrupt its cleanup."""
+        task = self._task
+        if task is None or self._has_cancelled:
+            return
+        if task.cancelling() > self._cancelling:
+            # The other one may be a timeout of the producer's own, after which it goes on. Nothing signals when that is taken back.
+            task.get_loop().call_later(PATIENCE, self.receiver_gone)
+        else:
+            self.cancel(task)
+
+    def cancel(self, task: asyncio.Task[object]) -> None:
+        """Cancel the producer, if that was not done before."""
+        if not self._has_cancelled:
+            self._has_cancelled = True
+            task.cancel()
+
+    def end_unbegun(self, error: BaseException) -> None:
+        """End the stream of a run that was cancelled or closed before its first step."""
+        try:
+            self._state.open()
+        except errors.SenderClosed:
+            return  # the block is that of another run
+        self._state.end_block(error)
+
+    def drop_unbegun(self) -> None:
+        """Drop the sender of a run that was thrown away before its first step."""
+        state = self._state
+        if state.sending is UNOPENED and state.drop_sender() and state.loop is not None:
+            state.notify_end_in_loop()
+
+
+@final
+class Feeding(Coroutine[object, object, None]):
+    """The coroutine of `Channel.feed`.
+
+    An ``async def`` that is cancelled or thrown away before its first step runs nothing; this coroutine then fails the stream. It
+    refers to no receiver, so a receiver that is dropped meanwhile is noticed.
+    """
+
+    __slots__ = ("__name__", "__weakref__", "_begun", "_drop_unbegun", "_end_unbegun", "_inner")
+
+    def __init__(self, run: ProducerRun[T]) -> None:
+        inner = run.in_block()
+        assert isinstance(inner, CoroutineType)
+        self.__name__ = inner.__qualname__ = inner.__name__ = "Channel.feed"  # as the repr of a task shows it
+        self._begun = False
+        self._inner: CoroutineType[object, object, None] = inner
+        self._end_unbegun = run.end_unbegun
+        self._drop_unbegun = run.drop_unbegun
 
     @override
-    def __repr__(self) -> str:
-        return f"<Feed of {self._home!r}>"
+    def __await__(self) -> Generator[object, None, None]:
+        self._begun = True
+        return self._inner.__await__()
 
-    async def __aenter__(self) -> Receiver[T]:
-        # Opened here and not in the task, so that a second block fails where it stands.
-        itemize = await self._sender.__aenter__()
-        self._task = asyncio.create_task(self._run(itemize))
-        self._task.add_done_callback(self._ran)
-        return self._receiver
+    @override
+    def send(self, value: object, /) -> object:
+        self._begun = True
+        return self._inner.send(value)
 
-    async def _run(self, itemize: Itemizer[T]) -> None:
-        try:
-            await self._start(itemize)
-            self._home.end_block(None)
-        except BaseException as error:
-            if not self._home.end_block(error):
-                raise
+    @override
+    def throw(self, typ: type[BaseException] | BaseException, val: object = None, _: TracebackType | None = None, /) -> object:
+        error = typ if isinstance(typ, BaseException) else val if isinstance(val, BaseException) else typ()
+        self._ends_by(error)
+        return self._inner.throw(error)
 
-    def _ran(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            # Perhaps before its first step, so that `_run` never ended the stream.
-            self._home.end_block(asyncio.CancelledError())
+    @override
+    def close(self) -> None:
+        self._ends_by(GeneratorExit())
+        self._inner.close()
 
-    def _cancel(self) -> None:
-        self._task.cancel()
+    def _ends_by(self, error: BaseException) -> None:
+        if not self._begun:
+            self._begun = True
+            self._end_unbegun(error)
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        loop = self._task.get_loop()
-        if loop is not _get_running_loop():
-            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. Nothing can wait there.
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._cancel)
-            await self._receiver.__aexit__(exc_type, exc, traceback)
-            return
-        # To be cancelled or closed is no failure of the body. It goes on if nothing has failed.
-        stopped = isinstance(exc, asyncio.CancelledError | GeneratorExit)
-        task, met = self._task, self._home.error
-        refusal: RuntimeError | None = None
-        try:
-            await self._receiver.aclose()
-        except RuntimeError as refused:  # the channel is in use in another event loop, but this task runs here
-            refusal = refused
-        task.cancel()
-        interruption: BaseException | None = None
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as cancellation:
-                # Still waits, for no task may outlive the block. It is not passed on, as asyncio.TaskGroup doesn't either: the
-                # producer has been cancelled, and a second cancellation would cut its cleanup short.
-                interruption = cancellation
-        del self._task
-        if not task.cancelled():
-            error = met = task.exception()
-        elif met is not None and not stopped:
-            # Cancelled before this block was left. Nobody else would learn that the stream is not complete.
-            error = errors.sender_failed(repr(self._home), met)
-        else:
-            error = None
-        if exc is None and error is None:
-            error = refusal
-        failed = not (exc is None or stopped or errors.is_report(exc, met))
-        if (failed or error is not None) and (interruption is not None or isinstance(exc, asyncio.CancelledError)):
-            cancel_again()
-        try:
-            surface(repr(self._home), exc, exc if failed else None, error)
-            if interruption is not None and not failed:
-                raise interruption
-        finally:
-            # What is raised refers to this frame, and should be free without the garbage collector.
-            del exc, traceback, task, met, error, refusal, interruption
+    def __del__(self) -> None:
+        # Runs in any thread, between any two steps of other code.
+        if not self._begun:
+            self._drop_unbegun()
 
+    # The attributes that asyncio, debuggers and call graphs read from a coroutine.
 
-def surface(channel: str, leaving: BaseException | None, *failures: BaseException | None) -> None:
-    """Let `leaving` go on if it is all that failed. Otherwise raise what failed: one error as itself, several in a group."""
-    failed = [failure for failure in failures if failure is not None]
-    del failures
-    if len(failed) > 1:
-        raise errors.both_failed(channel, failed) from None
-    if failed and failed[0] is not leaving:
-        only = failed.pop()
-        context = only.__context__
-        try:
-            raise only
-        finally:
-            # Raising has made `leaving` the context of the very error that caused it.
-            only.__context__ = context
-            del only, context, leaving
+    @property
+    def cr_await(self) -> object | None:
+        return self._inner.cr_await
+
+    @property
+    def cr_code(self) -> CodeType:
+        return self._inner.cr_code
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        return self._inner.cr_frame
+
+    @property
+    def cr_running(self) -> bool:
+        return self._inner.cr_running

@@ -1,30 +1,25 @@
-"""Where a channel was made. Told in debug mode only, since to find out costs as much as to make the channel."""
+"""Where a channel was made. Shown in debug mode only, since finding out costs as much as making the channel."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from sys import get_coroutine_origin_tracking_depth
 from typing import Final
 
 __all__ = ["is_debugging", "origin"]
 
-DEVELOPING: Final = sys.flags.dev_mode
+# Files with frames between the caller and here: those of this package, and on PyPy one of Python, which calls `Channel[int]()`.
+BETWEEN = (__file__.removesuffix("_origin.py"), "<builtin>")
 
-# This package, which stands between the caller and here.
-OWN = __file__.removesuffix("_origin.py")
-
-
-def is_debugging() -> bool:
-    """Whether this is Python's development mode or asyncio's debug mode.
-
-    Every event loop in debug mode has the origin of coroutines tracked while it runs, and so can be recognised without asking it.
-    """
-    return DEVELOPING or get_coroutine_origin_tracking_depth() > 0
+# Returns true in Python's development mode and in asyncio's debug mode. An event loop in debug mode has the origin of coroutines
+# tracked while it runs, so no loop has to be asked.
+is_debugging: Final[Callable[[], int]] = (lambda: 1) if sys.flags.dev_mode else get_coroutine_origin_tracking_depth
 
 
 def origin() -> str:
-    """The file and line that make a channel."""
+    """Return the file and line that make a channel."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(OWN):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(BETWEEN):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,4 +1,4 @@
-"""Objects that stand for one place and one state: neither copied, nor pickled, nor subclassed.
+"""Objects that can be neither copied, nor pickled, nor subclassed.
 
 A copy of an end would be a second owner of the same side, and collecting the copy would close the side for the original.
 """

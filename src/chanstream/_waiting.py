@@ -1,10 +1,9 @@
-"""How a task waits for the core to let it go on, and in which event loop. No other module knows futures.
+"""How a task waits, and in which event loop. No other part of a channel knows futures.
 
-- `Home` is a core with the event loop that its two ends wait in.
-- `Pace` remembers, for one end, whether it pays to begin a wait with a plain turn of the event loop.
-- `Waiter` is the ticket of a task that waits: after a `turn` it looks again, and as long as it looks in vain, it is parked with
-  `park` until it is woken.
-- `Parking` is the future on which it is parked, and tells what for.
+- `BoundState` is the state of a channel with the event loop in which one of its ends first had to wait.
+- `Waiter` is the ticket of a task that waits. It first gives the loop a turn (`spin`), and if that brought nothing it sleeps on a
+  future (`park`) until it is woken: spin-then-park, as in the locks of operating systems.
+- `SpinPolicy` remembers, for one end, whether spinning pays.
 """
 
 from __future__ import annotations
@@ -13,185 +12,253 @@ import asyncio
 import sys
 from asyncio import _get_running_loop
 from collections.abc import Callable, Generator
-from enum import Enum
+from contextvars import Context
 from threading import get_ident
 from types import coroutine
-from typing import Final, Generic, Literal, TypeVar
+from typing import Final, Generic, TypeVar
 
 from . import errors
-from ._core import Core
-from ._line import Ticket
+from ._call_graph import Edges
+from ._ends import is_closing
+from ._finish import finish
 from ._override import override
+from ._queue import Ticket
+from ._state import ChannelState
 
-__all__ = ["LOOP_IS_CHEAP", "NOWHERE", "Home", "Pace", "Waiter", "park", "turn"]
+__all__ = [
+    "ASKS_FOR_LOOP",
+    "FOR_ITEM",
+    "IN_ITEMIZE",
+    "BoundState",
+    "SpinPolicy",
+    "Waiter",
+    "park",
+    "spin",
+    "turn",
+    "turns_to_be_cancelled",
+]
 
 T = TypeVar("T")
 
-# A pace that has found its turns wasted goes at most 2 ** LONGEST waits without one.
-LONGEST: Final = 16
+SKIPS: Final = 64
+"""How many waits go without a spin after one that brought nothing."""
 
-# Whether asking for the running loop is cheap. Before Python 3.12 it takes a system call. There, the ends ask for the thread, and
-# whether the home's loop runs, since a thread runs one loop at a time: measured, that saves 6 % of a hand-over and a third of a
-# buffered item. The price: when a loop has moved to another thread, that is noticed when the channel is first used there.
-LOOP_IS_CHEAP: Final = sys.version_info >= (3, 12)
+# What a wait is for, as the repr of a task shows it.
+IN_ITEMIZE: Final = "waiting in itemize of"
+FOR_ITEM: Final = "waiting for an item of"
+
+FIRST: Final = -1
+"""The first wait of an end: the channel has to be bound to the event loop."""
+
+# Whether an end asks for the running loop at each call. Before Python 3.12 that takes a system call, so there it asks for the
+# thread, and whether the channel's loop runs, since a thread runs one loop at a time: measured, that saves 6 % of a hand-over and a
+# third of a buffered item. The price: a loop that has moved to another thread is noticed when the channel is first used there.
+ASKS_FOR_LOOP: Final = sys.version_info >= (3, 12)
 
 
-class Unset(Enum):
-    NOWHERE = "nowhere"
-
-
-NOWHERE: Final = Unset.NOWHERE
-
-
-class Home(Core[T]):
-    """A core in the event loop in which one of its ends first had to wait. It keeps to that one."""
+class BoundState(ChannelState[T]):
+    """The state of a channel, and the event loop to which the first wait binds it."""
 
     __slots__ = ("loop", "loop_runs", "thread")
 
-    loop: asyncio.AbstractEventLoop | Literal[Unset.NOWHERE]
+    loop: asyncio.AbstractEventLoop | None
     loop_runs: Callable[[], bool]
-    """The method of the loop that tells it."""
     thread: int
-    """Where the loop ran when that was last asked for. No thread has the number 0, which stands there first."""
+    """Ident of the thread in which the loop was last seen running; initially 0, which is no thread."""
 
     def __init__(self, buffer: int, origin: str | None = None) -> None:
-        super().__init__(buffer, origin)
-        self.loop = NOWHERE
+        ChannelState.__init__(self, buffer, origin)  # super() would take a tenth of the time to make a channel on Python 3.11
+        self.loop = None
         self.thread = 0
 
-    def settle_in(self) -> None:
-        """Bind to the running loop, before the first wait.
+    def bind_loop(self) -> None:
+        """Bind to the running loop.
 
-        Whoever waits has to look at the phases again after this. A finalizer sets a phase first and reads the loop second, so one
-        of the two sees what the other did, in whatever threads they run.
+        A waiter has to look at the state once more between this and parking. A finalizer sets a phase first and reads `loop`
+        second, so one of the two sees what the other did, whichever threads they run in.
         """
-        if self.loop is NOWHERE:
+        if self.loop is None:
             loop = _get_running_loop()
             if loop is None:
                 raise errors.no_loop(repr(self))
             self.loop_runs = loop.is_running
             self.loop = loop
 
-    def is_elsewhere(self) -> bool:
-        """Whether this is another loop or thread. While nobody has ever waited, there is no loop to be away from."""
-        loop = self.loop
-        return loop is not NOWHERE and loop is not _get_running_loop()
+    @property
+    def in_other_loop(self) -> bool:
+        """Return whether the channel is bound to a loop that is not the running one."""
+        return self.loop is not None and self.loop is not _get_running_loop()
 
-    def check(self) -> None:
-        if self.is_elsewhere():
+    def check_loop(self) -> None:
+        if self.in_other_loop:
             raise errors.foreign_loop(repr(self))
-        if self.loop is not NOWHERE:
+        if self.loop is not None:
             self.thread = get_ident()  # and not again, until the loop moves
 
-    def tell(self, message: Callable[[], None]) -> bool:
-        """Have the loop call `message`, from whatever thread. False if it is closed, so that nobody waits for it."""
-        assert self.loop is not NOWHERE
+    def notify_end_in_loop(self) -> None:
+        """Have the loop call `notify_end`, from any thread."""
+        assert self.loop is not None
         try:
-            self.loop.call_soon_threadsafe(message)
-        except RuntimeError:
-            return False
-        return True
+            self.loop.call_soon_threadsafe(self.notify_end)
+        except RuntimeError:  # it is closed, so nothing waits in it
+            self.drop_all()
 
     def end_block(self, error: BaseException | None) -> bool:
-        """Leave the sender block, in whatever loop or thread. Whether it ends quietly."""
-        if error is not None and self.is_elsewhere():
-            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. What closes it must leave
-            # the block unchanged, so this is what dropping the sender would be.
-            self.break_off(error)
-            self.tell(self.settle)
-            return False
-        self.check()
-        return self.leave_block(error)
+        """Leave the sender block, in any loop or thread. Return whether it suppresses `error`, being left for a closed receiver."""
+        if self.loop is None or self.loop is _get_running_loop():
+            finish(self.end_sending, error)
+            return error is not None and is_closing(error, self)
+        if error is None:
+            raise errors.foreign_loop(repr(self))
+        # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. What it is closed by must
+        # leave the block unchanged, so this does no more than dropping the sender would.
+        self.stop_sending(error)
+        self.notify_end_in_loop()
+        return False
 
 
-class Pace(Generic[T]):
-    """How one end waits: what its waits are for, and whether they had better begin with a plain turn of the event loop.
+class SpinPolicy(Generic[T]):
+    """How the waits of one end begin.
 
-    While two busy tasks hand items over, what a wait is for is there after one turn. Giving it that turn costs no future, and lets
-    both tasks run in every iteration of the loop: measured, 0.8 of the cost of parking both on futures. When the other side really
-    waits for something, the turn is wasted, so each wasted one doubles the number of waits that go without.
+    While two busy tasks hand items over, what a wait is for has come after one turn of the loop. Spinning costs no wake-up, and
+    lets both tasks run in every iteration of the loop: measured, 0.8 of the cost of parking both. When the other side waits for
+    something else the turn is wasted, so the next waits skip it.
     """
 
-    __slots__ = ("home", "pause", "purpose", "wasted")
+    __slots__ = ("edges", "purpose", "skips", "state")
 
-    home: Home[T]
+    edges: Edges | None
+    """What has asyncio's call graph show that a task which is parked here awaits the producer of the channel."""
     purpose: str
-    pause: int
-    """How many waits go on without a turn. The last of them tries one."""
-    wasted: int
-    """How many turns were wasted in a row."""
+    """What the waits are for; shown in the repr of the task."""
+    skips: int
+    """How many waits until one spins, that one included; 0 while every wait does. FIRST before the first one."""
+    state: BoundState[T]
 
-    def __init__(self, purpose: str, home: Home[T]) -> None:
-        home.settle_in()
+    def __init__(self, purpose: str, state: BoundState[T]) -> None:
+        self.edges = None
         self.purpose = purpose
-        self.home = home
-        self.pause = 0
-        self.wasted = 0
-
-
-class Parking(asyncio.Future[None]):
-    """What a parked task waits for. The repr of the task shows it, so it tells who waits for whom."""
-
-    __slots__ = ("home", "purpose")
-
-    home: object
-    purpose: str
-
-    @override
-    def __repr__(self) -> str:
-        state = "" if not self.done() else ", woken"
-        return f"<{self.purpose} {self.home!r}{state}>"
+        self.skips = FIRST
+        self.state = state
 
 
 class Waiter(Ticket[T]):
-    __slots__ = ("future", "pace")
+    """The ticket of a task that waits, and what that task awaits while it is parked.
 
-    future: Parking
-    pace: Pace[T]
+    asyncio takes any object with these attributes for a future. Unlike an asyncio.Future, one serves for all waits of an end; its
+    repr, which that of the task contains, shows what the task waits for; and a wake-up that fails, because the stack has run out,
+    changes nothing and can be repeated, where a future whose `set_result` fails never wakes its task.
+    """
 
-    def __init__(self, pace: Pace[T]) -> None:
-        super().__init__()
-        self.pace = pace
+    __slots__ = ("_asyncio_future_blocking", "_loop", "callback", "cancellation", "context", "policy", "wake_up")
+
+    _asyncio_future_blocking: bool
+    """Whether a task is about to await this."""
+    _loop: asyncio.AbstractEventLoop
+    callback: Callable[[Waiter[T]], object] | None
+    """What wakes the task. None while none is parked, and once its wake-up is under way."""
+    context: Context | None
+    wake_up: asyncio.Handle | None
+    """The wake-up that is under way. The repr shows that there is one."""
+    cancellation: asyncio.CancelledError | None
+    policy: SpinPolicy[T]
+
+    def __init__(self, policy: SpinPolicy[T]) -> None:
+        self.done = False
+        self.callback = self.context = self.wake_up = self.cancellation = None
+        self.policy = policy
+
+    @property
+    def sleeps(self) -> bool:
+        """Return whether a task is parked here and no wake-up is under way. For `chanstream.diagnosis`."""
+        return self.callback is not None
 
     @override
     def wake(self) -> None:
-        if self.asleep and not self.future.done():  # done: woken before, or cancelled
-            self.future.set_result(None)
+        callback = self.callback
+        if callback is not None:
+            try:
+                # First, since the handler of a signal may cancel the task in the middle of `call_soon`, which would wake it twice.
+                self.callback = None
+                self.wake_up = self._loop.call_soon(callback, self, context=self.context)
+            except BaseException:
+                self.callback = callback
+                raise
+
+    @override
+    def __repr__(self) -> str:
+        woken = ", woken" if self.wake_up else ""
+        return f"<{self.policy.purpose} {self.policy.state!r}{woken}>"
+
+    # What a task calls of a future.
+
+    def add_done_callback(self, callback: Callable[[Waiter[T]], object], *, context: Context | None = None) -> None:
+        self.context, self.callback = context, callback
+
+    def cancel(self, msg: object = None) -> bool:
+        if self.callback is None:
+            return False
+        self.wake()
+        self.cancellation = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        return True
+
+    def result(self) -> None:
+        if self.cancellation is not None:
+            raise self.cancellation
 
 
-# Both are generators, because a coroutine can't give the event loop a plain turn. They raise what is thrown in, such as a
-# cancellation, and the caller leaves the line.
+# Generators, because a coroutine can't give the event loop a plain turn. They raise what is thrown in, such as a cancellation, and
+# the caller leaves the queue.
 
 
 @coroutine
-def turn(pace: Pace[T]) -> Generator[None, None, None]:
-    """Give every other task a turn, unless that does not pay."""
-    pause = pace.pause
-    if pause > 1:
-        pace.pause = pause - 1
-        return
-    if pause:
-        pace.pause = 0
-    else:
-        pace.wasted = 0  # the last one has paid; otherwise `park` would have set a pause
+def turn() -> Generator[None, None, None]:
+    """Give every other task a turn."""
+    yield None
+
+
+@coroutine
+def turns_to_be_cancelled() -> Generator[None, None, None]:
+    """Give every other task enough turns for a cancellation to get from a producer to its child tasks, and to theirs."""
+    for _ in range(3):
+        yield None
+
+
+@coroutine
+def spin(waiter: Waiter[T]) -> Generator[None, None, None]:
+    """Begin a wait: give every other task a turn, unless that has not paid. The caller looks again before it calls `park`."""
+    policy = waiter.policy
+    skips = policy.skips
+    if skips:
+        if skips == FIRST:
+            policy.state.bind_loop()
+        elif skips > 1:
+            policy.skips = skips - 1
+            return
+        policy.skips = 0
     yield None
 
 
 @coroutine
 def park(waiter: Waiter[T]) -> Generator[object, None, None]:
-    """Wait for the next wake-up, after a turn that brought nothing or was left out."""
-    pace = waiter.pace
-    home = pace.home
-    if not pace.pause:
-        pace.wasted = min(pace.wasted + 1, LONGEST)
-        pace.pause = 1 << pace.wasted
-    assert home.loop is not NOWHERE
-    waiter.future = future = Parking(loop=home.loop)
-    future.home = home
-    future.purpose = pace.purpose
-    waiter.asleep = True
+    """Sleep until the next wake-up, after a spin that brought nothing or was skipped."""
+    policy = waiter.policy
+    state = policy.state
+    if state.loop is None:  # after a plain `turn`, which binds to no loop
+        state.bind_loop()
+        return
+    if not policy.skips:
+        policy.skips = SKIPS
+    waiter._loop = state.loop
+    waiter._asyncio_future_blocking = True
+    edges = policy.edges
+    if edges is not None and not edges.add():
+        edges = None
+    state.parked += 1
     try:
-        yield from future
+        yield waiter
     finally:
-        waiter.asleep = False
-        del waiter.future
+        state.parked -= 1
+        if edges is not None:
+            edges.discard()
+        waiter.callback = waiter.context = waiter.wake_up = waiter.cancellation = None

@@ -10,10 +10,14 @@ from typing import Self, TypeVar, final
 from warnings import warn
 
 from . import errors
-from ._core import END, WAIT
+from ._arguments import check_count
+from ._call_graph import Edges
+from ._finish import finish
 from ._override import override
 from ._pinned import Pinned
-from ._waiting import LOOP_IS_CHEAP, NOWHERE, Home, Pace, Waiter, park, turn
+from ._state import END, WAIT
+from ._statistics import ChannelStatistics
+from ._waiting import ASKS_FOR_LOOP, FOR_ITEM, BoundState, SpinPolicy, Waiter, park, spin, turn
 
 __all__ = ["Receiver"]
 
@@ -24,38 +28,46 @@ T_co = TypeVar("T_co", covariant=True)
 class Receiver(Pinned, AsyncIterator[T_co]):
     """The receiving end of a `Channel`: ``async for item in channel.receiver:``.
 
-    Leaving the loop closes nothing: another ``async for`` takes the stream up where it was. To close it, call `aclose` or use
-    ``async with channel.receiver``. A receiver that nothing refers to any more is closed too.
+    Leaving the loop closes nothing: another ``async for`` resumes the stream. To close it, call `aclose` or use ``async with
+    channel.receiver``. A receiver that nothing refers to any more is closed too.
     """
 
-    __slots__ = ("__weakref__", "_home", "_pace", "_spare")
+    __slots__ = ("__weakref__", "_policy", "_spare", "_state")
 
-    _home: Home[T_co]
-    _pace: Pace[T_co] | None
-    _spare: Waiter[T_co] | None
-
-    def __init__(self, home: Home[T_co], /) -> None:
-        self._home = home
-        self._pace = None
-        self._spare = None  # the ticket of the last wait, kept for the next one
+    def __init__(self, state: BoundState[T_co], /) -> None:
+        self._state = state
+        self._policy: SpinPolicy[T_co] | None = None
+        self._spare: Waiter[T_co] | None = None  # the ticket of the last wait, kept for the next one
 
     @override
     def __repr__(self) -> str:
-        return f"<Receiver of {self._home!r}>"
+        return f"<Receiver of {self._state!r}>"
+
+    def statistics(self) -> ChannelStatistics:
+        """Return the counts and phases of the channel at this moment. Doesn't wait, and may be called in any thread."""
+        return self._state.statistics()
 
     @override
     def __aiter__(self) -> Self:
+        """Begin a loop. Doesn't wait.
+
+        **Raises** RuntimeError if the receiver was closed before the stream had ended: a new loop would take a part for the whole.
+        Loops that are under way then end quietly. A complete stream that is read again just ends.
+        """
+        if self._state.was_cut_short:
+            raise errors.cut_short(repr(self._state))
         return self
 
     @override
     async def __anext__(self) -> T_co:
         """Take the next item.
 
-        **Waits** while no item is there. If one is, and nobody else waits for it, returns at once and gives no other task a turn.
+        **Waits** while no item is there. If one is, and no other ask waits for it, returns at once; but gives other tasks a turn
+        first when the buffer has grown or shrunk by 512 items without one.
 
         **The wait ends** with an item, with the end of the sender block, or when this side is closed.
 
-        **Cancelled**, it has taken nothing: the item it was woken for goes to the next in line.
+        **Cancelled**, it has taken nothing: the item it was woken for goes to the next in the queue.
 
         **Raises** StopAsyncIteration after the last item of a sender block that ended normally, and when the receiver is closed;
         `SenderFailed` after the last item of one that ended by an error, its cancellation included, or that was abandoned. Both
@@ -63,62 +75,88 @@ class Receiver(Pinned, AsyncIterator[T_co]):
 
         **Order of service**: several tasks may iterate one receiver; first come, first served, and each item goes to one of them.
         """
-        home = self._home
-        if (home.loop is not _get_running_loop()) if LOOP_IS_CHEAP else (home.thread != get_ident() or not home.loop_runs()):
-            home.check()
-        items = home.items
-        if items and len(items) < home.buffer and home.first_ask is None:
-            return items.popleft()  # midstream, see _core
-        ask = self._spare
-        if ask is None:
-            item = home.take(None)
-            if item is WAIT:
-                if self._pace is None:
-                    self._pace = Pace("waiting for an item of", home)
-                ask = Waiter(self._pace)
-                item = home.ask(ask)
-        else:
-            self._spare = None
-            item = home.ask(ask)
-        waits = item is WAIT
-        if item is WAIT:
-            assert ask is not None
-            try:
-                await turn(ask.pace)
-                while (item := home.take(ask)) is WAIT:
-                    await park(ask)
-            except BaseException:
-                # Cancelled. Nothing was taken, since an item leaves the channel only in `take`. If this ask had been woken, the
-                # item it was woken for is still there, and the next in line is woken for it.
-                home.leave(ask)
-                raise
+        state = self._state
+        if (state.loop is not _get_running_loop()) if ASKS_FOR_LOOP else (state.thread != get_ident() or not state.loop_runs()):
+            state.check_loop()
+        items = state.items
+        if items and state.low < len(items) < state.high and state.receivers.first is None:
+            return items.popleft()  # midstream, see _state
+        waiter = self._spare or self._new_waiter()
+        self._spare = None
+        try:
+            item = state.ask(waiter)
+            if item is not WAIT:
+                waits = False
+            else:
+                waits = True
+                if items and state.receivers.first is waiter:  # it could be served, but a turn is due first
+                    await turn()
+                    state.took_turn()
+                else:
+                    await spin(waiter)
+                while (item := state.take(waiter)) is WAIT:
+                    await park(waiter)
+        except BaseException:
+            # It was cancelled, or an exception struck in this library's own code. Nothing was taken, since an item leaves the
+            # channel only in `take`. If this ask had been woken, the item it was woken for is still there, and the next in the
+            # queue is woken for it.
+            finish(state.leave, waiter)
+            raise
         if item is END:
-            raise home.end(ask if waits else None)
-        self._spare = ask
+            raise state.end(waiter if waits else None)
+        self._spare = waiter
         return item
+
+    def _new_waiter(self) -> Waiter[T_co]:
+        return Waiter(self._get_policy())
+
+    def _get_policy(self) -> SpinPolicy[T_co]:
+        if self._policy is None:
+            self._policy = SpinPolicy(FOR_ITEM, self._state)
+        return self._policy
+
+    def _show(self, edges: Edges) -> None:
+        """Have asyncio's call graph show `edges` while their task is parked here."""
+        self._get_policy().edges = edges
+
+    def take_ready(self, limit: int | None = None) -> list[T_co]:
+        """Take at once, and in order, at most `limit` of the items that asks could have had now; None is for all of them.
+
+        **Doesn't wait**: returns an empty list if there is none, if other asks wait in the queue, or if the receiver is closed. The
+        end of the stream and its failure are left for the loop to raise.
+
+        In lock-step, taking an item lets the itemizer of the one before it return.
+
+        **Raises** TypeError if `limit` is not an int, ValueError if it is negative; RuntimeError in an event loop or thread that is
+        not the channel's.
+        """
+        if limit is not None and (type(limit) is not int or limit < 0):
+            check_count("take_ready(limit)", "the number of items to take at most or None for all of them", limit)
+        self._state.check_loop()
+        return self._state.take_ready(limit)
 
     async def aclose(self) -> None:
         """Close the receiving side. Closing twice is fine.
 
         Drops the items that were accepted and not taken. Every waiting and later `__anext__` raises StopAsyncIteration, every
         waiting and later itemizer `ReceiverClosed`. A sender that waits for something else learns of it when it next calls its
-        itemizer; `Channel.fed_by` cancels it. An error of the sender block that nobody has met is forgotten.
+        itemizer; `Channel.fed_by` and `Channel.feed` cancel it. An error of the sender block that no ask has raised is forgotten.
 
         Does not wait, neither for the sender nor for a turn of the event loop, so it can't be cancelled half-way.
 
         Raises RuntimeError in an event loop or thread that is not the channel's, and closes nothing then.
         """
-        home = self._home
-        if home.loop is not NOWHERE:  # otherwise nobody has ever waited
-            home.check()
-        home.close()
+        state = self._state
+        if state.loop is not None:  # otherwise nothing has ever waited
+            state.check_loop()
+        finish(state.end_receiving)
 
     async def __aenter__(self) -> Self:
         """Open a block that closes the receiver when it is left. Does not wait.
 
         Raises RuntimeError in an event loop or thread that is not the channel's.
         """
-        self._home.check()
+        self._state.check_loop()
         return self
 
     async def __aexit__(
@@ -128,24 +166,25 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         traceback: TracebackType | None,
         /,
     ) -> None:
-        """Close the receiver, as `aclose` does, and let the error go on that left the block."""
-        if exc is not None and self._home.is_elsewhere():
-            # As for the sender: what closes a coroutine where its loop doesn't run has to leave the block unchanged. Any other
-            # error leaves a block of a loop that is not the channel's: it goes on in place of a refusal, and closes nothing.
-            if isinstance(exc, GeneratorExit):
-                self._home.stop_receiving()
-                if not self._home.tell(self._home.settle):
-                    self._home.drop_receiver()  # nothing runs in a loop that is closed
-            return
-        await self.aclose()
+        """Close the receiver, as `aclose` does. An error that leaves the block propagates."""
+        state = self._state
+        if exc is None or not state.in_other_loop:
+            await self.aclose()
+        elif isinstance(exc, GeneratorExit):
+            # A coroutine that is closed where its loop doesn't run, by the garbage collector for example. What it is closed by must
+            # leave the block unchanged, so this does no more than dropping the receiver would. Any other error that is raised in a
+            # foreign loop propagates, no RuntimeError takes its place, and the receiver stays open.
+            state.drop_receiver()
+            state.notify_end_in_loop()
 
     def __del__(self) -> None:
-        # In any thread, in the middle of anything.
-        home = self._home
-        complaint = errors.stranded(repr(home)) if home.origin is not None and home.strands() else None
-        home.drop_receiver()
-        if home.loop is not NOWHERE:  # otherwise nobody has ever waited
-            home.tell(home.settle)
+        # Runs in any thread, between any two steps of other code.
+        state = self._state
+        complaint = None
+        if state.origin is not None and not state.closed and state.strands_senders:
+            complaint = errors.stranded(repr(state))
+        if state.drop_receiver() and state.loop is not None:  # otherwise nothing has ever waited
+            state.notify_end_in_loop()
         if complaint is not None:
-            # Last, for a warning may be turned into an error.
+            # Last, since a warning may be turned into an error.
             warn(complaint, ResourceWarning, stacklevel=1, source=self)
