@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chanstream import SenderContext
+from tests.breaking import Mutant
+from tests.drawn import examples, share_of
 from tests.explorer.explore import Run, chance, from_seed, quiet_collector, random_run, replay, search, shrink
-from tests.explorer.mutants import MUTANTS, Mutant, find
+from tests.explorer.mutants import MUTANTS, find
 from tests.explorer.programs import (
     Block,
     Cancel,
@@ -27,17 +29,17 @@ from tests.explorer.programs import (
     small_programs,
 )
 from tests.explorer.stage import Item, Library, ReceivingEnd
-from tests.schedules import examples
 
 SMALL = [
     "one to one",
     "one to one, buffered",
     "one to one, the reader cancelled",
-    "two readers, one cancelled",
-    "two readers, one cancelled, buffered",
-    "a failure",
     "a break, and on",
     "an abandoned block",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("two readers, one cancelled", "two readers, one cancelled, buffered", "a failure")
+    ),
 ]
 
 LISTED = small_programs() + large_programs()
@@ -54,6 +56,7 @@ def test_a_small_program_keeps_the_contract_in_every_order(name: str) -> None:
     assert count.schedules >= count.runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [
@@ -73,20 +76,28 @@ def test_leaving_out_the_order_of_independent_steps_misses_no_schedule(program: 
     assert pruned.runs < full.runs
 
 
-@pytest.mark.parametrize("program", LISTED, ids=lambda program: program.name)
+@pytest.mark.parametrize(
+    "program",
+    [
+        # Elsewhere what is dropped here is noticed one step later than the laws allow.
+        pytest.param(each, marks=pytest.mark.cpython) if each.name in {"feed, never begun", "fed, lost after a failure"} else each
+        for each in LISTED
+    ],
+    ids=lambda program: program.name,
+)
 def test_a_program_keeps_the_contract_in_orders_of_chance(program: Program) -> None:
-    """Rules 1 to 18: a few of too many orders to run them all."""
+    """Rules 1 to 18, 23 to 26: a few of too many orders to run them all."""
     with quiet_collector() as ran:
-        for seed in range(25):
+        for seed in range(share_of(50)):
             run = random_run(program, seed)
             ran()
             assert not run.violations, shrink(run).report()
 
 
-@settings(examples(200), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
+@settings(examples(300), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
 @given(st.data())
 def test_any_program_keeps_the_contract_in_any_order(data: st.DataObject) -> None:
-    """Rules 1 to 18: the program and the order are drawn, and shrink together."""
+    """Rules 1 to 18, 23 to 26: the program and the order are drawn, and shrink together."""
     eager = sys.version_info >= (3, 12) and data.draw(st.booleans(), "eager")
     program = draw_program("drawn", lambda below: data.draw(st.integers(0, below - 1)), eager=eager)
     choices = data.draw(st.lists(st.integers(0, 7), max_size=60), "choices")
@@ -108,7 +119,7 @@ def test_a_seed_replays_the_same_run(seed: int) -> None:
 
 
 class HandsOver:
-    """A channel that gives an item to the future of who waits for it, as many do: cancelled between, the item is lost."""
+    """A channel that gives an item to the future of the waiting task, as many do: cancelled between, the item is lost."""
 
     def __init__(self) -> None:
         self.items: deque[Item] = deque()
@@ -139,6 +150,9 @@ class Taker:
     def __init__(self, channel: HandsOver) -> None:
         self.channel = channel
 
+    def __aiter__(self) -> Self:
+        return self
+
     async def __anext__(self) -> Item:
         if self.channel.items:
             return self.channel.items.popleft()
@@ -156,6 +170,7 @@ def make_one_that_hands_over(_: int) -> tuple[SenderContext[Item], ReceivingEnd]
     return channel, Taker(channel)
 
 
+@pytest.mark.slow
 def test_the_explorer_finds_an_item_that_is_lost_and_makes_the_program_small() -> None:
     """Rule 14: the loss that a channel has which hands an item over at the wake-up is found and told in a few lines."""
     broken = Library("hands over", make_one_that_hands_over)
@@ -185,6 +200,7 @@ def test_the_explorer_finds_an_item_that_is_lost_and_makes_the_program_small() -
     assert len(small.choices) < 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [MUTANTS[0], MUTANTS[-1]], ids=lambda mutant: mutant.name)
 def test_the_explorer_finds_what_is_broken_on_purpose(mutant: Mutant) -> None:
     """The others are found by ``python -m tests.explorer --mutants``."""
@@ -192,7 +208,7 @@ def test_the_explorer_finds_what_is_broken_on_purpose(mutant: Mutant) -> None:
     assert found, line
 
 
-def test_the_command_tells_how_much_it_ran() -> None:
+def test_the_command_prints_how_much_it_ran() -> None:
     """A replay of a schedule that is right tells its log and exits with success."""
     run = replay(*from_seed("Program('p', (Block(), Reader())) | 1 0 1"))
     assert not run.violations

@@ -11,13 +11,16 @@ from typing import Final
 import pytest
 
 from chanstream import Channel, Itemizer, stream
-from tests.explorer.mutants import Mutant
+from tests.breaking import Mutant
 from tests.soak.flow import FLOWS, Producer, flow
 from tests.soak.memory import Meter
 from tests.soak.mutants import LISTED, find
 from tests.soak.run import bounded
 from tests.soak.scenarios import SCENARIOS
 from tests.soak.setting import Account, Setting, Turns, assert_at_rest, assert_ended
+
+# Its gauges are those of CPython, and what it drops has to go at once.
+pytestmark = [pytest.mark.slow, pytest.mark.cpython]
 
 SHORT: Final = Setting(items=20_000, crowd=200, stages=60)
 SHORT_IN_DEBUG: Final = replace(SHORT, crowd=80, stages=20)
@@ -98,7 +101,7 @@ def test_the_meter_finds_a_container_that_only_grows() -> None:
     kept: list[None] = []
     meter = Meter(40)
     for _ in range(40):
-        kept += [None] * 5_000
+        kept += [None] * 100_000
         meter.read()
     with pytest.raises(AssertionError, match=r"memory is not flat: \d+ KiB more"):
         meter.account()
@@ -113,7 +116,7 @@ def test_the_meter_takes_no_passing_peak_for_a_leak() -> None:
     assert meter.account()["blocks more"] < 100
 
 
-async def test_the_soak_finds_what_hangs_and_tells_where() -> None:
+async def test_the_soak_finds_what_hangs_and_says_where() -> None:
     channel = Channel[int]()
 
     async def waits_for_ever(_: Setting) -> Account:
@@ -138,7 +141,7 @@ async def test_the_soak_finds_a_task_that_goes_on() -> None:
     await asyncio.wait(tasks)
 
 
-async def test_the_soak_finds_who_still_waits_and_what_still_comes() -> None:
+async def test_the_soak_finds_calls_that_still_wait_and_items_that_still_come() -> None:
     channel = Channel[int](buffer=1)
     assert_at_rest(channel)
     async with channel.sender as itemize:

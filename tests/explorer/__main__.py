@@ -108,12 +108,17 @@ def main() -> int:
     parser.add_argument("--first", action="store_true", help="stop at the first violation, and don't shrink it")
     parser.add_argument("--replay", metavar="SEED", help="run one schedule, as a report names it")
     parser.add_argument("--library", default=CHANSTREAM.name, help="run it on this one of the other libraries")
-    parser.add_argument("--mutants", action="store_true", help="break the library on purpose; each break has to be found")
+    parser.add_argument(
+        "--mutants",
+        nargs="*",
+        metavar="WORD",
+        help="break the library on purpose; each break with a WORD in its name has to be found",
+    )
     parser.add_argument("--peers", action="store_true", help="run the programs on other libraries (needs anyio and sav.channels)")
     options = parser.parse_args()
     logging.disable()  # asyncio's word on tasks that a broken run leaves behind
-    if options.mutants:
-        return hunt(options.seed)
+    if options.mutants is not None:
+        return hunt(options.seed, options.mutants)
     if options.peers:
         return compare(options.schedules, options.seed)
     if options.replay is not None:

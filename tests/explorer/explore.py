@@ -16,7 +16,23 @@ from typing_extensions import override
 from tests.explorer import programs
 from tests.explorer.invariants import Violation, check, describe
 from tests.explorer.loop import StopChoosing
-from tests.explorer.programs import Actor, Block, Ending, Fed, Program, Reader, Relay, Streamed, Tail, Tee, Where, Writer
+from tests.explorer.programs import (
+    Actor,
+    Block,
+    Body,
+    Dropping,
+    Ending,
+    Fed,
+    Feed,
+    Program,
+    Reader,
+    Relay,
+    Streamed,
+    Tail,
+    Tee,
+    Where,
+    Writer,
+)
 from tests.explorer.stage import CHANSTREAM, Kind, Library, Stage
 
 __all__ = [
@@ -32,6 +48,9 @@ __all__ = [
     "search",
     "shrink",
 ]
+
+CALLS: Final = {Kind.ASK, Kind.ASK_ENDED, Kind.PUT, Kind.PUT_ENDED}
+"""Marks of calls that may wait."""
 
 RUNS_BETWEEN_COLLECTIONS: Final = 1000
 
@@ -84,7 +103,7 @@ def from_seed(seed: str) -> tuple[Program, list[int]]:
 
 
 def chance(seed: int | str) -> random.Random:
-    return random.Random(seed)  # noqa: S311 - it has to be repeated, not to be secret
+    return random.Random(seed)
 
 
 class Numbers:
@@ -269,7 +288,7 @@ class Tracker:
                     if kind is Kind.AT_REST:
                         continue
                     touched.add(f"channel {wire.number}")
-                    if call is not None:
+                    if kind in CALLS and call is not None:
                         calls = self.calling.setdefault(call.who, {})
                         began = kind is Kind.ASK or kind is Kind.PUT
                         calls[wire.number] = calls.get(wire.number, 0) + (1 if began else -1)
@@ -312,7 +331,7 @@ STOP: Final = "the run ends"
 
 
 class Systematic:
-    """A chooser that follows a path and then goes where nobody has been."""
+    """A chooser that follows a path and then goes where none has been."""
 
     def __init__(self, search: Search, path: Path | None) -> None:
         self.search = search
@@ -432,7 +451,7 @@ def search(program: Program, limit: int, ran: Callable[[], None], *, pruned: boo
     return Search(program, pruned=pruned).run(limit, ran)
 
 
-Part = TypeVar("Part", bound=Block | Reader | Relay | Tee | Fed | Streamed | Writer)
+Part = TypeVar("Part", bound=Block | Reader | Relay | Tee | Fed | Feed | Streamed | Writer)
 
 
 # Making it small.
@@ -513,6 +532,8 @@ def simpler(program: Program) -> Iterator[Program]:
         yield replace(program, tail=Tail.NOTHING)
     if program.eager:
         yield replace(program, eager=False)
+    if program.dropping is not Dropping.SILENT:
+        yield replace(program, dropping=Dropping(program.dropping.value - 1))
     for place, buffer in enumerate(program.buffers):
         if buffer:
             yield replace(program, buffers=(*program.buffers[:place], buffer - 1, *program.buffers[place + 1 :]))
@@ -547,6 +568,8 @@ def with_less(part: Part) -> Iterator[Part]:
             less = value - 1
         elif isinstance(value, Ending) and value is not Ending.DONE:
             less = Ending.DONE
+        elif isinstance(value, Body) and value is not Body.PLAIN:
+            less = Body.PLAIN
         else:
             continue
         changes: dict[str, Any] = {each.name: less}

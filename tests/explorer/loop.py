@@ -1,4 +1,4 @@
-"""An event loop that has the order of its callbacks chosen by somebody else.
+"""An event loop that has the order of its callbacks chosen from outside.
 
 Tasks and futures are asyncio's own. The loop holds what is ready in a list; the chooser says which callback runs next. Any order is
 allowed, so whatever a channel promises about order has to be the channel's own doing. Besides the ready callbacks, the chooser may
@@ -15,11 +15,14 @@ from asyncio import _set_running_loop
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
+from types import FrameType
 from typing import Final, Protocol, TypeVar, TypeVarTuple
 
 from typing_extensions import override
 
-__all__ = ["ChoiceLoop", "Chooser", "Cue", "RestlessError", "StopChoosing"]
+from tests.garbage import COUNTED, let_go
+
+__all__ = ["ChoiceLoop", "Chooser", "Cue", "RestlessError", "StopChoosing", "WatchedTask"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -127,6 +130,35 @@ class ReadyHandle(asyncio.TimerHandle):
         return self.owner or str(getattr(self.runs, "__qualname__", self.runs))
 
 
+class WatchedTask(asyncio.Task[T]):
+    """A task that notes how often the library cancels it."""
+
+    by_library = 0
+    """How many cancellations the library has asked for and not taken back."""
+    too_often = ""
+    """What was wrong with one of them."""
+
+    @override
+    def cancel(self, msg: object = None) -> bool:
+        if is_library(sys._getframe(1)):
+            self.by_library += 1
+            if self.by_library > 1:
+                self.too_often = "it is cancelled twice"
+            elif self.by_library == 1 and self.cancelling():
+                self.too_often = self.too_often or "it is cancelled while another cancellation is under way"
+        return super().cancel() if msg is None else super().cancel(msg)
+
+    @override
+    def uncancel(self) -> int:
+        if is_library(sys._getframe(1)):
+            self.by_library -= 1
+        return super().uncancel()
+
+
+def is_library(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("chanstream")
+
+
 class ChoiceLoop(asyncio.AbstractEventLoop):
     """One run. `at_rest` is called when nothing is ready; `tail` holds what is done, one by one, when no cue is left that must."""
 
@@ -171,7 +203,9 @@ class ChoiceLoop(asyncio.AbstractEventLoop):
             handle.cue = None
             self.ready.append(handle)
 
-        handle.cue = Cue(f"timer of {self.running()}", elapse, must=True)
+        # The library uses one to look again, which it may have to do any number of times while something else is ready.
+        waits = (lambda: not self.ready) if is_library(sys._getframe(2)) else None
+        handle.cue = Cue(f"timer of {self.running()}", elapse, waits, must=True)
         self.cues.append(handle.cue)
         return handle
 
@@ -202,8 +236,8 @@ class ChoiceLoop(asyncio.AbstractEventLoop):
 
     def make_task(self, coro: Coroutine[object, object, T], name: str, context: Context | None) -> asyncio.Task[T]:
         if sys.version_info >= (3, 12) and self.eager:
-            return asyncio.Task(coro, loop=self, name=name, context=context, eager_start=True)
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+            return WatchedTask(coro, loop=self, name=name, context=context, eager_start=True)
+        return WatchedTask(coro, loop=self, name=name, context=context)
 
     @override
     def get_debug(self) -> bool:
@@ -262,17 +296,23 @@ class ChoiceLoop(asyncio.AbstractEventLoop):
                 elif self.tail:
                     self.steps += 1
                     self.tail.pop(0)()
-                else:
+                elif not self.notices():
                     return
         finally:
             _set_running_loop(None)
 
     def forget(self) -> None:
-        """A cancelled task keeps its error, and with it what it was called with, as long as nobody asks for it."""
+        """A cancelled task keeps its error, and with it what it was called with, until that is retrieved."""
         for task in self.tasks:
             if task.cancelled():
                 with suppress(asyncio.CancelledError):
                     task.result()
+
+    def notices(self) -> bool:
+        """Return whether a task goes on because of what the program has dropped, where that is noticed late."""
+        if not COUNTED and not all(task.done() for task in self.tasks):
+            let_go()
+        return bool(self.ready)
 
     def give(self, cue: Cue) -> None:
         self.steps += 1
@@ -288,5 +328,5 @@ class ChoiceLoop(asyncio.AbstractEventLoop):
             return
         try:
             handle.run_context.run(runs, *handle.run_args)
-        except Exception as error:  # noqa: BLE001 - as asyncio's own loop does
+        except Exception as error:
             self.reports.append(f"{handle.label}: {error!r}")

@@ -1,27 +1,23 @@
 """The library broken on purpose, one mistake at a time. The explorer has to find each.
 
-A mutant is the text of a few lines and what stands there instead. It is applied to a copy of the source, and a process of its own
-explores that copy. A text that is not in the source is an error: the mutant has to follow the code.
+A mutant is a few edits of the syntax tree (`tests.breaking`). It is applied to a copy of the source, and a process of its own
+explores that copy. Each says what has to find it; `MUTANTS` are those of what every channel does.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import chanstream
+from tests.breaking import Finder, Mistakes, Mutant, always, drop, insert, never, put_broken_copy, remove, replace, run_on
+from tests.explorer.mutants_of_flow import FLOW
+from tests.explorer.mutants_of_producers import PRODUCERS
 
-__all__ = ["MUTANTS", "Mutant", "find", "hunt"]
-
-SOURCE: Final = Path(chanstream.__file__).parent
-PROJECT: Final = Path(__file__).parents[2]
+__all__ = ["EVERY_MUTANT", "MUTANTS", "find", "hunt"]
 
 BUDGET: Final = 50_000
 """Schedules for one mutant: the part of a run in continuous integration that is left to chance."""
@@ -29,479 +25,224 @@ BUDGET: Final = 50_000
 PATIENCE: Final = 180
 """Seconds for one mutant."""
 
+BY: Final = frozenset({Finder.EXPLORER, Finder.TESTS})
 
-@dataclass(frozen=True)
-class Change:
-    """In a module, `old` becomes `new`. It stands there once."""
+state = Mistakes("_state.py", "ChannelState", BY)
+ends = Mistakes("_ends.py", "ChannelEnds", BY)
+queue = Mistakes("_queue.py", "WaitQueue", BY)
+bound = Mistakes("_waiting.py", "BoundState", BY)
+waiter = Mistakes("_waiting.py", "Waiter", BY)
+waiting = Mistakes("_waiting.py", "", BY)
+sender = Mistakes("sender.py", "Sender", BY)
+receiver = Mistakes("receiver.py", "Receiver", BY)
+run = Mistakes("_feed.py", "ProducerRun", BY)
+block = Mistakes("_fed_block.py", "FedBlock", BY)
+in_block = Mistakes("_fed_block.py", "", BY)
+failures = Mistakes("_failures.py", "", BY)
+streaming = Mistakes("stream.py", "", BY)
 
-    module: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    name: str
-    changes: tuple[Change, ...]
-
-
-def core(name: str, old: str, new: str) -> Mutant:
-    return Mutant(name, (Change("_core.py", old, new),))
-
-
-def sending_midstream(name: str, old: str, new: str) -> Mutant:
-    line = "            if items and len(items) < home.buffer and home.flows and home.first_offer is None:\n"
-    return Mutant(name, (Change("sender.py", line, line.replace(old, new)),))
-
-
-def receiving_midstream(name: str, old: str, new: str) -> Mutant:
-    line = "        if items and len(items) < home.buffer and home.first_ask is None:\n"
-    return Mutant(name, (Change("receiver.py", line, line.replace(old, new)),))
-
-
-MUTANTS: Final = (
-    # Wake-ups.
-    core(
-        "a cancelled ask wakes nobody in its place",
-        "        self._wake_ask()\n        if self.first_ask is None and",
-        "        if self.first_ask is None and",
+WAKING: Final = (
+    state("a cancelled ask wakes no other in its place", "leave", remove("_.advance()")).also_by(Finder.SOAK),
+    state("an ask that takes an item wakes no ask for the next", "take", drop("_.first is not None", 2)),
+    state("an item that was accepted wakes no ask", "put", remove("_.advance()")),
+    state("an itemizer that waits wakes no ask", "queue_sender", remove("_.advance()")),
+    state(
+        "an item that moves into the buffer wakes none for what is left of it",
+        "may_return",
+        replace("_.put(_1)", "self.items.append(_1)"),
     ),
-    core(
-        "who takes an item wakes nobody for the next",
-        "                self._release()\n                self._wake_ask()\n",
-        "                self._release()\n",
-    ),
-    core(
-        "an accepted item wakes nobody",
-        "            if ask is not None:\n                ask.wake()\n        return True\n",
-        "        return True\n",
-    ),
-    core(
-        "an offer wakes nobody",
-        "        if ask is not None and ask.asleep:  # who is not needs no call\n            ask.wake()\n",
-        "",
-    ),
-    core(
-        "who finds room wakes nobody for the rest of it",
-        "        self._wake_offer()\n        return True\n",
-        "        return True\n",
-    ),
-    core(
-        "a slot is not given on after a withdrawal",
-        "            del offer.item\n            self._wake_offer()\n\n",
-        "            del offer.item\n\n",
-    ),
-    core(
-        "room in the buffer wakes nobody",
-        "                offer.wake()\n            return items.popleft()\n",
-        "                pass\n            return items.popleft()\n",
-    ),
-    core(
-        "who takes an item from its itemizer wakes nobody for the room",
-        "        offer.done = True\n        offer.wake()\n        self._wake_offer()\n        return item\n",
-        "        offer.done = True\n        offer.wake()\n        return item\n",
-    ),
-    core(
-        "an ask does not wake the itemizer that it releases",
-        "            if held.asleep:\n                held.wake()\n",
-        "",
-    ),
-    core("the end wakes no ask", "            for ask in self.asks:\n                ask.wake()\n", "            pass\n"),
-    core(
-        "a close wakes no waiting offer",
-        "                    del offer.item\n                    offer.wake()\n",
-        "                    del offer.item\n",
-    ),
-    core("a close wakes no held itemizer", "            if held is not None:\n                held.wake()\n", ""),
-    # Delivery.
-    Mutant(
+    state("a slot is not given on after a withdrawal", "withdraw", remove("_.advance()")).also_by(Finder.SOAK),
+    state("room in the buffer wakes no itemizer", "take", drop("_.first is not None", 1)),
+    state("an item that is taken wakes none", "take", remove("_.advance()")),
+    state("an ask does not wake the itemizer that may return for it", "ask", remove("_.wake()")),
+    ends("the end wakes no ask", "notify_end", remove("_.wake()", 1)),
+    ends("a close wakes no itemizer in the queue", "notify_end", remove("_.wake()", 3)),
+    ends("a close wakes no itemizer whose item was taken", "notify_end", remove("_.wake()", 2)),
+)
+
+DELIVERY: Final = (
+    state.at_several_places(
         "an item is handed over at the wake-up",
-        (
-            Change(
-                "_core.py",
-                "            if ask is not None:\n                ask.wake()\n        return True\n",
-                "            if ask is not None:\n"
-                "                ask.item = items.popleft()\n"
-                "                ask.done = True\n"
-                "                self.first_ask = without(ask, self.first_ask, self.later_asks)\n"
-                "                ask.wake()\n"
-                "        return True\n",
-            ),
-            Change(
-                "_core.py",
-                "        offer = self.first_offer\n        if offer is None and",
-                "        offer = self.first_offer\n"
-                "        if ask is not None and ask.done:\n"
-                "            ask.done = False\n"
-                "            item = ask.item\n"
-                "            del ask.item\n"
-                "            return item\n"
-                "        if offer is None and",
-            ),
-            Change(
-                "_core.py",
-                '        """Leave the line without an item."""\n',
-                '        """Leave the line without an item."""\n        if ask.done:\n            return\n',
+        state.edit(
+            "put",
+            insert(
+                "if self.receivers.first is not None:\n"
+                "    ask = self.receivers.popleft()\n"
+                "    ask.item, ask.done = self.items.popleft(), True\n"
+                "    ask.wake()",
+                after="_.append(_)",
             ),
         ),
-    ),
-    core(
-        "a cancelled itemize withdraws nothing",
-        "            self.first_offer = without(offer, self.first_offer, self.later_offers)\n"
-        "            del offer.item\n            self._wake_offer()\n\n",
-        "            pass\n\n",
-    ),
-    core(
-        "an itemizer is released when its item is taken",
-        "            self.held = offer\n",
-        "            offer.done = True\n            offer.wake()\n",
-    ),
-    core(
-        "an ask does not release the itemizer of the last item",
-        "        if held is not None:  # `_release` without the calls: every item in lock-step comes by here\n",
-        "        if held is not None and False:\n",
-    ),
-    core(
-        "an ask that finds an item does not release the itemizer of the last one",
-        "            if self.held is not None:\n                self._release()\n            self.held = offer\n",
-        "            self.held = offer\n",
-    ),
-    core(
-        "an ask that waits already releases nobody",
-        "                self._release()\n                self._wake_ask()\n",
-        "                self._wake_ask()\n",
-    ),
-    core(
-        "the end does not release the itemizer of the last item",
-        "        self._release()\n        if ask is not None:\n            self.leave(ask)\n",
-        "        if ask is not None:\n            self.leave(ask)\n",
-    ),
-    core(
-        "an item taken from its itemizer does not release it, buffered",
-        "        offer.done = True\n        offer.wake()\n        self._wake_offer()\n",
-        "        self._wake_offer()\n",
-    ),
-    core(
-        "the buffer takes one too many",
-        "        if items is None or len(items) >= self.buffer or self.first_offer is not None:\n",
-        "        if items is None or len(items) > self.buffer or self.first_offer is not None:\n",
-    ),
-    core(
-        "a new item passes those that wait",
-        "        if items is None or len(items) >= self.buffer or self.first_offer is not None:\n",
-        "        if items is None or len(items) >= self.buffer:\n",
-    ),
-    # Order of service.
-    Mutant(
-        "a line is joined before the others that stand behind the first",
-        (
-            Change(
-                "_line.py", "    behind[ticket] = None\n", "    behind[ticket] = None\n    behind.move_to_end(ticket, last=False)\n"
+        state.edit(
+            "take",
+            insert(
+                "if _1 is not None and _1.done:\n    handed_over, _1.done = _1.item, False\n    return handed_over",
+                given="_.first is not _1",
             ),
         ),
+        state.edit("leave", insert("if _1.done:\n    return", given="_.remove(_1)")),
+    ).also_by(Finder.SOAK),
+    state("a cancelled itemize withdraws nothing", "withdraw", remove("_.remove(_)")).also_by(Finder.SOAK),
+    state("an itemizer may return as soon as its item is taken", "take", always("if _ is not None:\n    ...", 2)).also_by(
+        Finder.SOAK
     ),
-    core(
-        "a new ask passes those that wait, buffered",
-        "        if self.first_ask is not ask:\n",
-        "        if (ask is not None or self.items is None) and self.first_ask is not ask:\n",
+    state("an ask that waits acknowledges nothing", "ask", remove("if _ is not None:\n    ...")),
+    state("an ask that finds an item acknowledges nothing", "take", remove("if _ is not None:\n    _._acknowledge()", 1)),
+    state("an ask that waits already acknowledges nothing", "take", remove("_._acknowledge()", 3)),
+    state("the end acknowledges nothing", "end", remove("_._acknowledge()")),
+    state(
+        "an item taken from its itemizer is not acknowledged, buffered",
+        "take",
+        remove("_._acknowledge()", 2),
     ),
-    core(
-        "a new ask passes those that wait, in lock-step",
-        "        if self.first_ask is not ask:\n",
-        "        if (ask is not None or self.items is not None) and self.first_ask is not ask:\n",
-    ),
-    core(
-        "asks are served in any order, buffered",
-        "        if self.first_ask is not ask:\n",
-        "        if self.items is None and self.first_ask is not ask:\n",
-    ),
-    core(
-        "asks are served in any order, in lock-step",
-        "        if self.first_ask is not ask:\n",
-        "        if self.items is not None and self.first_ask is not ask:\n",
-    ),
-    core(
-        "who takes the first offer takes the rest of the line away",
-        "            self.first_offer = without(offer, offer, others) if others else None\n",
-        "            self.first_offer = None\n",
-    ),
-    core(
-        "an ask does not look before it stands in line",
-        "        if self.items or self.first_offer is not None or not self.flows:\n            item = self.take(None)",
-        "        if False:\n            item = self.take(None)",
-    ),
-    core(
-        "an ask does not look for an item before it stands in line",
-        "        if self.items or self.first_offer is not None or not self.flows:\n            item = self.take(None)",
-        "        if not self.flows:\n            item = self.take(None)",
-    ),
-    core(
-        "an ask does not look for the end before it stands in line",
-        "        if self.items or self.first_offer is not None or not self.flows:\n            item = self.take(None)",
-        "        if self.items or self.first_offer is not None:\n            item = self.take(None)",
-    ),
-    Mutant(
-        "a cancelled ask stays in line",
-        (Change("receiver.py", "                home.leave(ask)\n                raise\n", "                raise\n"),),
-    ),
-    Mutant(
-        "a ticket is used again as it was left",
-        (
-            Change(
-                "sender.py", "            self._spare = None\n            offer.done = False\n", "            self._spare = None\n"
-            ),
-        ),
-    ),
-    Mutant(
-        "two asks share one ticket",
-        (
-            Change(
-                "receiver.py",
-                "            self._spare = None\n            item = home.ask(ask)\n",
-                "            item = home.ask(ask)\n",
-            ),
-        ),
-    ),
-    # Midstream, the two short cuts.
-    sending_midstream("an empty buffer counts as midstream, sending", "items and len", "len"),
-    sending_midstream("a full buffer counts as midstream, sending", "< home.buffer", "<= home.buffer"),
-    sending_midstream("midstream, an item is accepted after the end", " and home.flows", ""),
-    sending_midstream("midstream, a new item passes those that wait", " and home.first_offer is None", ""),
-    receiving_midstream("an empty buffer counts as midstream, receiving", "items and len", "items is not None and len"),
-    receiving_midstream("a full buffer counts as midstream, receiving", "< home.buffer", "<= home.buffer"),
-    receiving_midstream("midstream, a new ask passes those that wait", " and home.first_ask is None", ""),
-    # Endings.
-    core(
-        "the end comes before what was sent",
-        "        offer = self.first_offer\n        if offer is None and",
-        "        offer = self.first_offer\n        if self.over:\n            return END\n        if offer is None and",
-    ),
-    core(
-        "an error of the block looks like its end",
-        "            self.error = error\n            self.sending = FAILED\n",
-        "            self.sending = FINISHED\n",
-    ),
-    core(
-        "only the first ask learns of the failure",
-        "        if error is not None:\n            return errors.sender_failed(repr(self), error)\n",
-        "        if error is not None:\n            self.sending = FINISHED\n"
-        "            return errors.sender_failed(repr(self), error)\n",
-    ),
-    core(
-        "an itemizer works after its block",
-        "        if not self.flows:\n            raise self.refusal()\n        if self.first_offer",
-        "        if self.receiving is not RECEIVING:\n            raise self.refusal()\n        if self.first_offer",
-    ),
-    core(
-        "a sender is opened twice",
-        "        if self.sending is not UNOPENED:\n            raise errors.opened_twice(repr(self))\n",
-        "",
-    ),
-    core(
-        "a closed channel keeps the error",
-        "            if self.first_ask is None:\n                self.error = None\n            if self.items",
-        "            if self.items",
-    ),
-    core(
-        "a close keeps what was sent",
-        "            if self.items:\n                self.items.clear()\n            # First",
-        "            # First",
-    ),
-    core(
-        "itemize goes on after a close",
-        "        if self.receiving is not RECEIVING:\n            raise errors.receiver_closed(repr(self), self)\n"
-        "        if offer.done:\n",
-        "        if offer.done or self.receiving is not RECEIVING:\n",
-    ),
-    Mutant(
-        "itemize goes on after a close that comes after the item was asked for",
-        (Change("sender.py", "(offer.done and home.flows)", "offer.done"),),
-    ),
-    core(
-        "a block does not end quietly",
-        "        return error is not None and errors.is_closing(error, self)\n",
-        "        return False\n",
-    ),
-    Mutant(
-        "a foreign ReceiverClosed is swallowed",
-        (
-            Change(
-                "errors.py",
-                "    return isinstance(error, ReceiverClosed) and error._source is source\n",
-                "    return isinstance(error, ReceiverClosed)\n",
-            ),
-        ),
-    ),
-    core(
-        "a channel that nobody has opened looks ended",
-        "            return WAIT if self.flows or not self.over else END\n",
-        "            return WAIT if self.flows else END\n",
-    ),
-    core(
-        "what flows goes on after its block",
-        "            self.sending = FAILED\n        self.flows = False\n",
-        "            self.sending = FAILED\n",
-    ),
-    core(
-        "what flows goes on after a close",
-        "        self.receiving = CLOSED\n        self.flows = False\n        self.settle()\n",
-        "        self.receiving = CLOSED\n        self.settle()\n",
-    ),
-    core(
-        "a sender opened after a close flows",
-        "        if self.receiving is not RECEIVING:  # asked last, since a finalizer may come in between\n"
-        "            self.flows = False\n",
-        "",
-    ),
-    # Dropped ends.
-    Mutant(
-        "a dropped receiver tells nobody",
-        (
-            Change(
-                "receiver.py",
-                "            home.tell(home.settle)\n        if complaint",
-                "            pass\n        if complaint",
-            ),
-        ),
-    ),
-    Mutant(
-        "a dropped sender tells nobody",
-        (
-            Change(
-                "sender.py",
-                "        home.drop_sender()\n        if home.loop is not NOWHERE:",
-                "        home.drop_sender()\n        if False:",
-            ),
-        ),
-    ),
-    core(
-        "an abandoned block goes unnoticed",
-        "            self.sending = ABANDONED\n",
-        "            pass\n",
-    ),
-    core(
-        "an abandoned block looks like an end",
-        "            self.sending = ABANDONED\n",
-        "            self.sending = FINISHED\n",
-    ),
-    core(
-        "what flows goes on in an abandoned block",
-        "            self.sending = ABANDONED\n            self.flows = False\n",
-        "            self.sending = ABANDONED\n",
-    ),
-    core(
-        "a sender that nobody opened goes unnoticed",
-        "            self.sending = NEVER_OPENED\n",
-        "            pass\n",
-    ),
-    core(
-        "a sender that is dropped after a close breaks the stream",
-        "        if self.receiving is not RECEIVING:\n            return\n        if self.sending is UNOPENED:",
-        "        if self.sending is UNOPENED:",
-    ),
-    # Waiting.
-    Mutant(
-        "a future is told twice",
-        (Change("_waiting.py", "        if self.asleep and not self.future.done():", "        if self.asleep:"),),
-    ),
-    Mutant("who is parked is not asleep", (Change("_waiting.py", "    waiter.asleep = True\n", ""),)),
-    Mutant("who was woken stays asleep", (Change("_waiting.py", "        waiter.asleep = False\n        del", "        del"),)),
-    Mutant(
-        "what comes during the first turn of an ask goes unnoticed",
-        (
-            Change(
-                "receiver.py",
-                "                await turn(ask.pace)\n                while",
-                "                await turn(ask.pace)\n                await park(ask)\n                while",
-            ),
-        ),
-    ),
-    Mutant(
-        "what comes during the first turn of an itemize goes unnoticed",
-        (
-            Change(
-                "sender.py",
-                "            await turn(offer.pace)\n",
-                "            await turn(offer.pace)\n            await park(offer)\n",
-            ),
-        ),
-    ),
-    # fed_by and stream.
-    Mutant(
-        "fed_by does not wait for its task", (Change("_feed.py", "        while not task.done():\n", "        while False:\n"),)
-    ),
-    Mutant(
-        "fed_by does not cancel its task",
-        (
-            Change(
-                "_feed.py",
-                "            refusal = refused\n        task.cancel()\n",
-                "            refusal = refused\n",
-            ),
-        ),
-    ),
-    Mutant(
-        "fed_by forgets the error of its producer",
-        (
-            Change(
-                "_feed.py",
-                "            error = met = task.exception()\n",
-                "            met = task.exception()\n            error = None\n",
-            ),
-        ),
-    ),
-    Mutant(
-        "fed_by surfaces an error twice",
-        (Change("_feed.py", "exc if failed else None", "exc"),),
-    ),
-    Mutant(
-        "fed_by does not notice a task that never started",
-        (Change("_feed.py", "        if task.cancelled():\n            # Perhaps", "        if False:\n            # Perhaps"),),
-    ),
-    Mutant(
-        "fed_by swallows a cancellation",
-        (Change("_feed.py", "                interruption = cancellation\n", "                pass\n"),),
-    ),
-    Mutant(
-        "fed_by replaces a cancellation",
-        (Change("_feed.py", "elif met is not None and not stopped:", "elif met is not None:"),),
-    ),
-    Mutant("a stream repeats itself", (Change("stream.py", "items.pop()", "items[0]"),)),
+    state("the buffer takes one too many", "try_put", replace("len(_1) >= _2.high", "len(_1) > _2.high")).also_by(Finder.SOAK),
+    state("a new item passes those that wait", "try_put", drop("_.first is not None")).also_by(Finder.SOAK),
 )
 
 
-class MissingTextError(Exception):
-    """A mutant doesn't fit the source any more."""
+def in_any_order(name: str, where: str) -> Mutant:
+    """Asks that wait are served in any order where that holds."""
+    return state(
+        name,
+        "take",
+        # Whichever it is leaves the queue.
+        replace("if _1.behind:\n    ...\nelse:\n    ...", "_1.remove(_2)", 2, given="_.first is not _2"),
+        replace("_.first is not _1", f"({where}) and _0", 1),
+    )
 
 
-def apply(mutant: Mutant, directory: Path) -> None:
-    """Copy the source into `directory`, and break it."""
-    package = directory / "chanstream"
-    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    for change in mutant.changes:
-        module = package / change.module
-        text = module.read_text()
-        if text.count(change.old) != 1:
-            message = f"{mutant.name!r}: {text.count(change.old)} times in {change.module}:\n{change.old}"
-            raise MissingTextError(message)
-        module.write_text(text.replace(change.old, change.new))
+ORDER: Final = (
+    queue(
+        "a ticket is queued before those behind the first",
+        "append",
+        insert("_1.move_to_end(_2, last=False)", after="_1[_2] = None"),
+    ),
+    state(
+        "a new ask passes those that wait, buffered",
+        "take",
+        replace("_.first is not _1", "(_1 is not None or self.items is None) and _0", 1),
+    ),
+    state(
+        "a new ask passes those that wait, in lock-step",
+        "take",
+        replace("_.first is not _1", "(_1 is not None or self.items is not None) and _0", 1),
+    ),
+    in_any_order("asks are served in any order, buffered", "self.items is None"),
+    in_any_order("asks are served in any order, in lock-step", "self.items is not None"),
+    state(
+        "an ask that takes the first item of the queue takes the rest away",
+        "take",
+        never("if _.behind:\n    ...\nelse:\n    ...", 1),
+    ),
+    state("an ask does not look before it is queued", "ask", remove("if _ or _ or _:\n    ...")),
+    state("an ask does not look for an item before it is queued", "ask", drop("_.items", 1), drop("_.first is not None")),
+    state("an ask does not look for the end before it is queued", "ask", drop("_.sending is not OPEN")),
+    receiver("a cancelled ask stays in the queue", "__anext__", remove("finish(_.leave, _)")).also_by(Finder.SOAK),
+    sender("a ticket is used again as it was left", "_itemize", remove("_.done = False")),
+    receiver("two asks share one ticket", "__anext__", remove("_._spare = None")),
+)
+
+MIDSTREAM: Final = (
+    sender(
+        "an empty buffer counts as midstream, sending",
+        "_itemize",
+        replace("_1 and len(_1) < _2.high and _3 and _4 and _5", "_1 is not None and len(_1) < _2.high and _3 and _4 and _5"),
+    ),
+    sender("a full buffer counts as midstream, sending", "_itemize", replace("len(_1) < _2.high", "len(_1) <= _2.high")),
+    sender("midstream, an item is accepted after the end", "_itemize", drop("_.sending is OPEN")),
+    sender("midstream, a new item passes those that wait", "_itemize", drop("_.first is None")),
+    receiver(
+        "an empty buffer counts as midstream, receiving",
+        "__anext__",
+        replace("_1 and _2.low < len(_1) < _2.high and _3", "_1 is not None and len(_1) < _2.high and _3"),
+    ),
+    receiver(
+        "a full buffer counts as midstream, receiving",
+        "__anext__",
+        replace("_2.low < len(_1) < _2.high", "_2.low < len(_1) <= _2.high"),
+    ),
+    receiver("midstream, a new ask passes those that wait", "__anext__", drop("_.first is None")),
+)
+
+ENDINGS: Final = (
+    state("the end comes before what was sent", "take", insert("if self.is_over:\n    return END")).also_by(Finder.SOAK),
+    ends("an error of the block looks like its end", "stop_sending", replace("_.sending = FAILED", "self.sending = FINISHED")),
+    state(
+        "only the first ask learns of the failure",
+        "end",
+        insert("self.sending = type(self.sending).FINISHED", before="errors.sender_failed(...)"),
+    ).also_by(Finder.SOAK),
+    state.at_several_places(
+        "an itemizer works after its block",
+        state.edit("try_put", replace("_.sending is not OPEN", "self.closed is not None")),
+        state.edit("queue_sender", replace("_.sending is not OPEN", "self.closed is not None")),
+    ),
+    state("a sender is opened twice", "open", remove("errors.opened_twice(...)")),
+    ends("a closed channel keeps the error", "drop_all", remove("_.error = None")),
+    ends("a close keeps what was sent", "_drop_buffer", remove("_.items.clear()")).also_by(Finder.SOAK),
+    state("itemize goes on after a close", "may_return", replace("raise errors.receiver_closed(...)", "return True")),
+    sender("itemize goes on after a close that comes after the item was asked for", "_itemize", drop("not _.closed")),
+    bound("a block does not end quietly", "end_block", replace("is_closing(...)", "False")),
+    Mistakes("_ends.py", "", BY)("a foreign ReceiverClosed is swallowed", "is_closing", drop("_._source is _")),
+    ends("a channel that was not opened yet looks ended", "is_over", drop("_.sending is not UNOPENED")),
+    ends("a block that ended normally goes on", "stop_sending", remove("_.sending = FINISHED")),
+    ends("the sending side goes on after a close", "stop_receiving", remove("_.sending = UNHEARD")),
+    state("a sender that is opened after a close works", "open", remove("_.sending = UNHEARD")),
+)
+
+DROPPED: Final = (
+    receiver("a receiver that is dropped wakes none", "__del__", remove("_.notify_end_in_loop()")),
+    sender("a sender that is dropped wakes none", "__del__", remove("_.notify_end_in_loop()")),
+    ends("an abandoned block goes unnoticed", "drop_sender", remove("_.sending = ABANDONED")),
+    ends("an abandoned block looks like an end", "drop_sender", replace("_.sending = ABANDONED", "self.sending = FINISHED")),
+    ends(
+        "the stream of an abandoned block goes on",
+        "is_over",
+        replace("_.sending is not UNOPENED", "_0 and self.sending is not ABANDONED"),
+    ),
+    ends("a sender that was never opened goes unnoticed", "drop_sender", remove("_.sending = DROPPED_UNOPENED")),
+    ends(
+        "a sender that is dropped after a close breaks the stream",
+        "drop_sender",
+        remove("if _.closed:\n    ..."),
+        replace("_.sending is OPEN", "self.sending in {OPEN, UNHEARD}"),
+    ),
+)
+
+WAITING: Final = (
+    waiter("a task is woken twice", "wake", remove("self.callback = None")),
+    waiting("a waiter that is parked is not counted", "park", remove("_.parked += 1"), remove("_.parked -= 1")),
+    waiting("a waiter that was woken stays so", "park", remove("_.callback")),
+    receiver(
+        "what comes during the first turn of an ask goes unnoticed", "__anext__", insert("await park(_1)", after="await spin(_1)")
+    ),
+    sender(
+        "what comes during the first turn of an itemize goes unnoticed",
+        "_itemize",
+        insert("await park(_1)", after="await spin(_1)"),
+    ),
+)
+
+FED: Final = (
+    in_block("fed_by does not wait for its task", "outlast", remove("while _:\n    ...")).also_by(Finder.SOAK),
+    run("fed_by does not cancel its task", "cancel", remove("_.cancel()")).also_by(Finder.SOAK),
+    block("fed_by forgets the error of its producer", "__aexit__", replace("failure_of(_)", "None")),
+    failures("fed_by raises an error that its body has handled", "what_failed", remove("only_reports(...)")),
+    in_block("fed_by does not notice a task that never started", "ended", remove("_.end_block(...)")),
+    in_block("fed_by swallows a cancellation", "outlast", remove("_ = _")),
+    failures("fed_by replaces a cancellation", "what_failed", replace("_1 or _", "_1", 2)),
+    streaming("a stream repeats itself", "drive", replace("_1.pop()", "_1[0]")).also_by(Finder.SOAK),
+)
+
+MUTANTS: Final = (*WAKING, *DELIVERY, *ORDER, *MIDSTREAM, *ENDINGS, *DROPPED, *WAITING, *FED)
+
+EVERY_MUTANT: Final = (*MUTANTS, *FLOW, *PRODUCERS)
 
 
 def explore(source: Path, *arguments: str) -> tuple[int, str]:
-    """The exit status and the last line of an explorer that runs on `source`. A mutant that hangs is found, too."""
-    # What is measured is the library, not a broken copy of it.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    environment = inherited | {"PYTHONPATH": f"{source}{os.pathsep}{PROJECT}", "PYTHONDONTWRITEBYTECODE": "1"}
+    """Return the exit status and the last line of an explorer that runs on `source`. A mutant that hangs is found, too."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.explorer", "--first", *arguments],
-            env=environment,
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = run_on(source, "-m", "tests.explorer", "--first", *arguments, seconds=PATIENCE)
     except subprocess.TimeoutExpired:
         return 1, f"it hangs, or is not found in {PATIENCE} seconds"
     lines = (done.stdout + done.stderr).strip().splitlines()
@@ -509,26 +250,32 @@ def explore(source: Path, *arguments: str) -> tuple[int, str]:
 
 
 def find(mutant: Mutant, seed: int) -> tuple[bool, str]:
-    """Whether the explorer finds `mutant`, and what it says."""
+    """Return whether the explorer finds `mutant`, and what it says."""
     with tempfile.TemporaryDirectory(prefix="mutant") as directory:
-        apply(mutant, Path(directory))
+        put_broken_copy(mutant, Path(directory))
         status, line = explore(Path(directory), "--chance", "--schedules", str(BUDGET), "--seed", str(seed))
     return status == 1 and "is broken, after" in line, line
 
 
-def hunt(seed: int) -> int:
-    """Explore every mutant. The exit status says whether each was found."""
+def hunt(seed: int, words: Sequence[str]) -> int:
+    """Explore every mutant that the explorer has to find, and that has one of `words` in its name, if any are given.
+
+    Return an exit status: whether one was not found.
+    """
     survivors: list[str] = []
-    found, line = find(Mutant("nothing is broken", ()), seed)
+    found, line = find(Mutant("nothing is broken", (), BY), seed)
     if found:
         print(f"The library itself breaks a promise: {line}")
         return 1
-    for mutant in MUTANTS:
+    mutants = [mutant for mutant in EVERY_MUTANT if Finder.EXPLORER in mutant.by]
+    if words:
+        mutants = [mutant for mutant in mutants if any(word in mutant.name for word in words)]
+    for mutant in mutants:
         began = time.monotonic()
         found, line = find(mutant, seed)
         if not found:
             survivors.append(mutant.name)
             line = f"SURVIVES: {line}"
         print(f"{mutant.name:72}{time.monotonic() - began:5.1f} s  {line}", flush=True)
-    print(f"\n{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} mutants were found")
+    print(f"\n{len(mutants) - len(survivors)} of {len(mutants)} mutants were found")
     return bool(survivors)

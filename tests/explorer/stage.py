@@ -1,13 +1,14 @@
 """Where a program is performed, and what is written down meanwhile.
 
 Each channel has a record of its own: a list of marks in the order in which things happened. Nothing in it refers to an end or an
-exception, since whoever writes down must not keep alive what the program drops.
+exception, since the record must not keep alive what the program drops.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -20,17 +21,21 @@ from typing import Final, Protocol, TypeAlias
 
 from typing_extensions import override
 
-from chanstream import Channel, Itemizer, ReceiverClosed, SenderClosed, SenderContext, SenderFailed, stream
-from tests.explorer.loop import ChoiceLoop, Chooser, Cue, RestlessError
+from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderContext, SenderFailed, offer, stream
+from tests.explorer.loop import ChoiceLoop, Chooser, Cue, RestlessError, WatchedTask
 from tests.explorer.programs import (
     Block,
+    Body,
     Cancel,
     Close,
     Drop,
+    Dropping,
     End,
     Ending,
     Event,
     Fed,
+    Feed,
+    Producing,
     Program,
     Reader,
     Relay,
@@ -41,8 +46,22 @@ from tests.explorer.programs import (
     Where,
     Writer,
 )
+from tests.garbage import COUNTED
 
-__all__ = ["CHANSTREAM", "Call", "FedRecord", "Item", "Kind", "Library", "Mark", "Outcome", "ReceivingEnd", "Stage", "Wire"]
+__all__ = [
+    "ALL_THAT_IS_READY",
+    "CHANSTREAM",
+    "Call",
+    "FedRecord",
+    "Item",
+    "Kind",
+    "Library",
+    "Mark",
+    "Outcome",
+    "ReceivingEnd",
+    "Stage",
+    "Wire",
+]
 
 Item: TypeAlias = tuple[int, int, int]
 """The channel, the number of the writer, and the number of the item there."""
@@ -53,6 +72,8 @@ class BoomError(Exception):
 
 
 class ReceivingEnd(Protocol):
+    def __aiter__(self) -> object: ...
+
     async def __anext__(self) -> Item: ...
 
     async def aclose(self) -> None: ...
@@ -73,6 +94,9 @@ def make_channel(buffer: int) -> tuple[SenderContext[Item], ReceivingEnd]:
 
 CHANSTREAM: Final = Library("chanstream", make_channel)
 
+ALL_THAT_IS_READY: Final = 3
+"""The number of items that means no limit."""
+
 
 class Outcome(Enum):
     WAITS = auto()
@@ -82,6 +106,7 @@ class Outcome(Enum):
     CLOSED = auto()
     MISUSED = auto()
     CANCELLED = auto()
+    REFUSED = auto()
     OTHER = auto()
 
 
@@ -139,6 +164,11 @@ class Kind(Enum):
     PUT_ENDED = auto()
     ASK = auto()
     ASK_ENDED = auto()
+    OFFER = auto()
+    OFFER_ENDED = auto()
+    DROPPED = auto()
+    READY = auto()  # the limit, and how many items were taken
+    LOOP = auto()  # the error, if it was refused
     OPENED = auto()
     OPENED_AGAIN = auto()
     ENDED = auto()  # the error by which the block was left
@@ -147,29 +177,35 @@ class Kind(Enum):
     SENDER_DROPPED = auto()
     RECEIVER_DROPPED = auto()
     WAITED = auto()  # the call that must not wait and did
-    AT_REST = auto()
+    AT_REST = auto()  # what is counted then, if a receiver is there
 
 
 PUT, PUT_ENDED, ASK, ASK_ENDED = Kind.PUT, Kind.PUT_ENDED, Kind.ASK, Kind.ASK_ENDED
 
 Mark: TypeAlias = tuple[Kind, Call | None, str]
 
-AT_REST: Final[Mark] = (Kind.AT_REST, None, "")
-
 
 @dataclass
 class FedRecord:
-    """How a block of `Channel.fed_by` went."""
+    """How a producer went, and the block of `Channel.fed_by` that it ran in."""
 
+    in_block: bool = False
     started: bool = False
+    too_late: bool = False
+    """Whether it was started when the receiver had gone."""
     producer: str = ""
     """The error by which the producer ended."""
     producer_cancelled: bool = False
     producer_quiet: bool = False
+    from_elsewhere: int = 0
+    """How often something else than the library has cancelled it."""
     ended_before: bool = False
-    """Whether the producer had ended when the block was left, and nobody had closed the receiver."""
+    """Whether the producer had ended when the block was left, and nothing had closed the receiver."""
+    surfaced: bool = False
+    """Whether an ask had raised its error by then."""
     body: str = ""
-    body_cancelled: bool = False
+    body_stopped: bool = False
+    """Whether it was cancelled or closed."""
     body_reports: str | None = None
     """If the body was left by `SenderFailed`: from which error."""
     leaving: bool = False
@@ -179,6 +215,12 @@ class FedRecord:
     grouped: bool = False
     outlived: bool = False
     over: bool = False
+    # Of its task, at the end.
+    task_out: str = ""
+    cancelling: int = 0
+    too_often: str = ""
+    reported: bool = False
+    """Whether asyncio is going to report its error as one that was never retrieved."""
 
 
 class Wire:
@@ -189,9 +231,14 @@ class Wire:
         self.buffer = buffer
         self.log: list[Mark] = []
         self.closings: set[str] = set()
-        """The errors that tell of this channel's own close."""
+        """The errors that report this channel's own closing."""
         self.quiet: list[tuple[str, str, str]] = []
         """For each block: by which error it was left, what should come out, and what did."""
+        self.drops_oldest = False
+        self.tells_of_drops = False
+        self.drop_errors: list[weakref.ref[BoomError]] = []
+        self.kept_errors = 0
+        """How many errors of `on_drop` are still there at the end."""
         self.fed: FedRecord | None = None
         self.feeding: asyncio.Task[object] | None = None
         self.ends: list[object] = []
@@ -242,21 +289,45 @@ class Stage:
         self.restless = False
         self.wide = False
         """Whether tasks touch each other other than through channels."""
-        feds = {actor.channel: actor for actor in program.actors if isinstance(actor, Fed)}
-        self.fed_channels: dict[int, Channel[Item]] = {}
+        runs = {actor.channel: actor for actor in program.actors if isinstance(actor, Fed | Feed)}
+        self.channels: dict[int, Channel[Item]] = {}
+        """Those that run a producer."""
+        self.unbegun: dict[int, Coroutine[object, None, None]] = {}
         for wire in self.wires:
-            if wire.number in feds:
-                self.fed_channels[wire.number] = Channel[Item](buffer=wire.buffer)
+            run = runs.get(wire.number)
+            if run is None and program.dropping is Dropping.SILENT:
+                sender, receiver = library.make(wire.buffer)
+            else:
+                channel = self.make_channel(wire)
+                sender, receiver = channel.sender, channel.receiver
+                if run is not None:
+                    self.channels[wire.number] = channel
+                del channel
+            if isinstance(run, Fed):
                 self.senders.append(None)
                 self.receivers.append(None)
                 continue
-            sender, receiver = library.make(wire.buffer)
             wire.ends += [
                 weakref.ref(sender, wire.marker(Kind.SENDER_DROPPED)),
                 weakref.ref(receiver, wire.marker(Kind.RECEIVER_DROPPED)),
             ]
             self.senders.append(sender)
             self.receivers.append(receiver)
+
+    def make_channel(self, wire: Wire) -> Channel[Item]:
+        dropping = self.program.dropping
+        if dropping is Dropping.SILENT:
+            return Channel[Item](buffer=wire.buffer)
+        wire.tells_of_drops = True
+        wire.drops_oldest = wire.buffer > 0 and dropping is not Dropping.TOLD
+        fails = dropping is Dropping.FAILING
+
+        def on_drop(item: Item) -> None:
+            wire.log.append((Kind.DROPPED, Call("on_drop", item, self.loop.steps), ""))
+            if fails:
+                raise watched_error(wire)
+
+        return Channel[Item](buffer=wire.buffer, drop_oldest=wire.drops_oldest, on_drop=on_drop)
 
     def perform(self, choose: Chooser) -> None:
         asyncio._set_running_loop(self.loop)
@@ -269,11 +340,29 @@ class Stage:
         except RestlessError:
             self.restless = True
         for wire, receiver in zip(self.wires, self.receivers, strict=True):
-            channel = self.fed_channels.get(wire.number)
+            channel = self.channels.get(wire.number)
             wire.kept = kept_by(receiver if channel is None else channel.receiver)
+            if COUNTED:
+                wire.kept_errors = sum(error() is not None for error in wire.drop_errors)
+            if wire.fed is not None and isinstance(wire.feeding, WatchedTask):
+                self.close_record(wire.fed, wire.feeding)
+
+    def close_record(self, fed: FedRecord, task: WatchedTask[object]) -> None:
+        fed.cancelling = task.cancelling()
+        fed.too_often = task.too_often
+        if not task.done():
+            fed.task_out = "nothing: it waits"
+            return
+        # The error of a task that failed in the step that made it refers to the frames of that step, and so to the block.
+        fed.reported = not self.program.eager and bool(getattr(task, "_log_traceback", False))
+        if task.cancelled():
+            fed.task_out = "CancelledError"
+        else:
+            error = task.exception()
+            fed.task_out = "" if error is None else self.stamp(error)
 
     def clear(self) -> None:
-        """Let go of everything, and break the cycles."""
+        """Drop every reference, and break the cycles."""
         asyncio._set_running_loop(self.loop)
         for task in self.loop.tasks:
             if not task.done():
@@ -292,6 +381,8 @@ class Stage:
         self.ends.clear()
         self.receivers.clear()
         self.senders.clear()
+        self.channels.clear()
+        self.unbegun.clear()
         for wire in self.wires:
             wire.feeding = None
         self.loop.at_rest = nothing
@@ -304,7 +395,15 @@ class Stage:
                 # Cancelled before its first step.
                 fed.producer, fed.producer_cancelled = "never started", True
                 wire.mark(Kind.ENDED, "never started")
-            wire.log.append(AT_REST)
+            wire.mark(Kind.AT_REST, self.counts(wire))
+
+    def counts(self, wire: Wire) -> str:
+        """Return what the receiver says of its channel, if it is there. None is kept for it."""
+        receiver = self.channels[wire.number].receiver if wire.number in self.channels else self.receivers[wire.number]
+        if not isinstance(receiver, Receiver):
+            return ""
+        now = receiver.statistics()
+        return f"{now.buffered} {now.pending} {now.itemizing} {now.asking} {now.dropped}"
 
     def stamp(self, error: BaseException) -> str:
         """A name for `error`, the same whenever it comes by."""
@@ -314,6 +413,9 @@ class Stage:
             number = self.stamped
             error.explorer_number = number  # type: ignore[attr-defined]
         return f"{type(error).__name__} {number}"
+
+    def has_surfaced(self, wire: Wire) -> bool:
+        return any(kind is Kind.ASK_ENDED and call is not None and call.outcome is Outcome.FAILED for kind, call, _ in wire.log)
 
     def owns(self, wire: Wire, error: BaseException | None) -> bool:
         """Whether `error` tells that the receiver of `wire` is closed, and nothing else."""
@@ -333,13 +435,14 @@ class Stage:
             else:
                 self.start_actor(actor)
         self.loop.cues += map(self.cue, self.program.events)
-        # From now on only those who use a sender hold it, and the receivers are held for who comes at the end.
+        # From now on only the tasks that use a sender hold it, and the receivers are held for those that come at the end.
         if not any(isinstance(event, Drop) and event.side is Side.SENDER for event in self.program.events):
             self.senders = [None] * len(self.senders)
+            self.unbegun.clear()
         if self.program.tail is not Tail.NOTHING:
             self.loop.tail += [partial(self.finish, wire) for wire in self.wires]
 
-    def start_actor(self, actor: Block | Relay | Tee | Fed | Streamed) -> None:
+    def start_actor(self, actor: Block | Relay | Tee | Fed | Feed | Streamed) -> None:
         match actor:
             case Block():
                 self.ends[actor.channel] = self.loop.create_future()
@@ -351,7 +454,10 @@ class Stage:
                 self.spawn(self.tee(actor, self.sender(actor.outer), self.sender(actor.inner)), "tee")
             case Fed():
                 self.wide = True
-                self.spawn(self.feed(actor, self.fed_channels[actor.channel]), "fed")
+                self.spawn(self.run_block(actor, self.channels[actor.channel]), "fed")
+            case Feed():
+                self.wide = True
+                self.run_feed(actor)
             case Streamed():
                 source = None if actor.source is None else self.receiver(actor.source)
                 self.spawn(self.consume(actor, source), "streamed")
@@ -369,7 +475,7 @@ class Stage:
         return sender
 
     def receiver(self, number: int) -> ReceivingEnd:
-        receiver = self.receivers[number]
+        receiver = self.channels[number].receiver if number in self.channels else self.receivers[number]
         assert receiver is not None
         return receiver
 
@@ -384,6 +490,11 @@ class Stage:
             case Drop():
 
                 def let_go() -> None:
+                    if event.side is Side.SENDER and event.channel in self.unbegun:
+                        self.wires[event.channel].mark(Kind.SENDER_DROPPED)
+                        with warnings.catch_warnings():
+                            warnings.simplefilter("ignore")  # it was never awaited
+                            del self.unbegun[event.channel]
                     (self.senders if event.side is Side.SENDER else self.receivers)[event.channel] = None
 
                 return Cue(f"drop {event.side.name.lower()} {event.channel}", let_go, must=True)
@@ -400,16 +511,18 @@ class Stage:
             return not found[0].done()
 
         def act() -> None:
-            if who == "fed":
-                for wire in self.wires:
-                    if wire.fed is not None and wire.fed.leaving and not wire.fed.over:
+            for wire in self.wires:
+                if wire.fed is not None:
+                    if found[0] is wire.feeding:
+                        wire.fed.from_elsewhere += 1
+                    elif who == "fed" and wire.fed.leaving and not wire.fed.over:
                         wire.fed.interrupted = True
             found[0].cancel()
 
         return Cue(f"cancel {who}", act, may, must=False, target=who)
 
     def close(self, number: int) -> None:
-        receiver = self.receivers[number] if number not in self.fed_channels else self.fed_channels[number].receiver
+        receiver = self.receivers[number] if number not in self.channels else self.channels[number].receiver
         if receiver is not None:
             self.spawn(self.close_now(self.wires[number], receiver), f"closer{number}")
 
@@ -478,6 +591,30 @@ class Stage:
         wire.log.append((ASK_ENDED, call, ""))
         return item
 
+    def offer(self, wire: Wire, itemize: Itemizer[Item], item: Item, who: str) -> None:
+        call = Call(who, item, self.loop.steps)
+        wire.log.append((Kind.OFFER, call, ""))
+        try:
+            accepted = offer(itemize, item)
+        except BaseException as error:
+            self.ended(call, error)
+            wire.log.append((Kind.OFFER_ENDED, call, ""))
+            raise
+        call.outcome = Outcome.OK if accepted else Outcome.REFUSED
+        wire.log.append((Kind.OFFER_ENDED, call, ""))
+
+    def take_ready(self, wire: Wire, receiver: ReceivingEnd, limit: int, who: str) -> int:
+        """Take without waiting. In the record these are asks that end at once."""
+        if not isinstance(receiver, Receiver):
+            return 0  # no other library has it
+        items: list[Item] = receiver.take_ready(None if limit >= ALL_THAT_IS_READY else limit)
+        wire.mark(Kind.READY, f"{limit} {len(items)}")
+        for item in items:
+            call = Call(who, item, self.loop.steps)
+            call.outcome, call.ended = Outcome.OK, call.began
+            wire.log += [(ASK, call, ""), (ASK_ENDED, call, "")]
+        return len(items)
+
     # The sending side.
 
     async def block(self, spec: Block, sender: SenderContext[Item]) -> None:
@@ -524,6 +661,8 @@ class Stage:
             raise BoomError
         if ending is Ending.FOREIGN:
             raise ReceiverClosed
+        if ending is Ending.STOPS:
+            raise StopAsyncIteration
 
     async def write_apart(self, wire: Wire, itemize: Itemizer[Item], spec: Writer, number: int, who: str) -> None:
         try:
@@ -539,7 +678,9 @@ class Stage:
             item = (wire.number, number, each)
             try:
                 await turns(spec.pause)
-                if timeouts:
+                if spec.offers:
+                    self.offer(wire, passes_on(itemize) if spec.wrapped else itemize, item, who)
+                elif timeouts:
                     timeouts -= 1
                     async with asyncio.timeout(1):
                         await self.put(wire, itemize, item, who)
@@ -574,7 +715,14 @@ class Stage:
         limits = [spec.takes, None] if spec.resumes and spec.takes is not None else [spec.takes]
         for limit in limits:
             taken = 0
+            if not self.begins_loop(wire, receiver):
+                # Asks end all the same.
+                with suppress(StopAsyncIteration, SenderFailed):
+                    await self.ask(wire, receiver, who)
+                return
             while limit is None or taken < limit:
+                if spec.ready:
+                    taken += self.take_ready(wire, receiver, spec.ready, who)
                 try:
                     if timeouts:
                         timeouts -= 1
@@ -596,6 +744,15 @@ class Stage:
                     return
                 taken += 1
                 await turns(spec.pause)
+
+    def begins_loop(self, wire: Wire, receiver: ReceivingEnd) -> bool:
+        try:
+            receiver.__aiter__()
+        except RuntimeError:
+            wire.mark(Kind.LOOP, "refused")
+            return False
+        wire.mark(Kind.LOOP)
+        return True
 
     # Both.
 
@@ -633,26 +790,63 @@ class Stage:
         except (ReceiverClosed, asyncio.CancelledError):
             pass
 
-    async def feed(self, spec: Fed, channel: Channel[Item]) -> None:
+    # Producers.
+
+    def producer(self, spec: Producing, who: str) -> tuple[FedRecord, Callable[[Itemizer[Item]], Coroutine[object, object, None]]]:
+        """Return the record of a producer, and the producer. Its task is named after it."""
         wire = self.wires[spec.channel]
         fed = wire.fed = FedRecord()
+
+        async def produce(itemize: Itemizer[Item]) -> None:
+            await self.produce(itemize, wire, fed, spec, who)
+
+        produce.__qualname__ = who
+        return fed, produce
+
+    def run_feed(self, spec: Feed) -> None:
+        wire, name = self.wires[spec.channel], f"feed{spec.channel}"
+        _, produce = self.producer(spec, name)
+        if spec.unbegun:
+            self.unbegun[spec.channel] = self.channels[spec.channel].feed(produce)
+        else:
+            # From now on the run holds the sender, and nothing the channel.
+            coroutine = self.channels.pop(spec.channel).feed(produce)
+            wire.feeding = asyncio.create_task(coroutine, name=name)
+
+    async def run_block(self, spec: Fed, channel: Channel[Item]) -> None:
+        wire = self.wires[spec.channel]
+        fed, produce = self.producer(spec, "fed/1")
+        if spec.body is Body.LOST:
+            block = channel.fed_by(produce)
+            receiver = await block.__aenter__()
+            wire.mark(Kind.OPENED)
+            wire.feeding = self.loop.task("fed/1")
+            with suppress(SenderFailed, asyncio.CancelledError):
+                await self.take(wire, receiver, spec)
+            fed.surfaced = self.has_surfaced(wire)
+            while not fed.started and wire.feeding is not None and not wire.feeding.done():
+                await turns(1)  # in any event loop but this one, what the loss posts comes after the first step of the task
+            del block
+            return
+        fed.in_block = True
         try:
-            async with channel.fed_by(self.produce, wire, fed, spec) as receiver:
+            async with channel.fed_by(produce) as receiver:
                 wire.mark(Kind.OPENED)
                 wire.feeding = self.loop.task("fed/1")
                 try:
                     await self.take(wire, receiver, spec)
                 except BaseException as error:
-                    fed.body, fed.body_cancelled = self.stamp(error), isinstance(error, asyncio.CancelledError)
+                    fed.body, fed.body_stopped = self.stamp(error), isinstance(error, asyncio.CancelledError | GeneratorExit)
                     if isinstance(error, SenderFailed):
                         fed.body_reports = "" if error.__cause__ is None else self.stamp(error.__cause__)
                     raise
                 finally:
                     ends = [kind for kind, _, _ in wire.log if kind is Kind.ENDED or kind is Kind.CLOSED]
                     fed.ended_before = ends == [Kind.ENDED]
+                    fed.surfaced = self.has_surfaced(wire)
                     fed.leaving = True
                     wire.mark(Kind.CLOSED)
-        except BaseException as error:  # noqa: BLE001 - whatever comes out is written down
+        except BaseException as error:
             fed.grouped = isinstance(error, BaseExceptionGroup)
             errors = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
             fed.out = tuple(self.stamp(each) for each in errors)
@@ -661,22 +855,30 @@ class Stage:
 
     async def take(self, wire: Wire, receiver: ReceivingEnd, spec: Fed) -> None:
         taken = 0
-        while spec.takes is None or taken < spec.takes:
-            try:
-                await self.ask(wire, receiver, "fed")
-            except StopAsyncIteration:
-                break
-            taken += 1
-        if spec.body_fails:
+        try:
+            while spec.takes is None or taken < spec.takes:
+                try:
+                    await self.ask(wire, receiver, "fed")
+                except StopAsyncIteration:
+                    break
+                taken += 1
+        except SenderFailed as failure:
+            if spec.body is Body.TRANSLATES:
+                raise BoomError from failure
+            if spec.body is not Body.HANDLES:
+                raise
+        if spec.body is Body.FAILS:
             raise BoomError
+        if spec.body is Body.CLOSED:
+            raise GeneratorExit
 
-    async def produce(self, itemize: Itemizer[Item], wire: Wire, fed: FedRecord, spec: Fed) -> None:
+    async def produce(self, itemize: Itemizer[Item], wire: Wire, fed: FedRecord, spec: Producing, who: str) -> None:
         fed.started = True
+        fed.too_late = any(kind in {Kind.CLOSED, Kind.RECEIVER_DROPPED} for kind, _, _ in wire.log)
+        writer = Writer(spec.items, spec.pause, timeouts=spec.timeouts)
         try:
             try:
-                for number in range(spec.items):
-                    await turns(spec.pause)
-                    await self.put(wire, itemize, (wire.number, 0, number), "fed/1")
+                await self.write(wire, itemize, writer, 0, who)
                 if spec.ending is Ending.CUE:
                     await self.loop.create_future()
                 self.end_by(spec.ending)
@@ -685,7 +887,7 @@ class Stage:
                 if spec.cleanup_fails:
                     raise BoomError
         except BaseException as error:
-            fed.producer = self.stamp(error)
+            fed.producer = "RuntimeError" if isinstance(error, StopAsyncIteration) else self.stamp(error)
             fed.producer_cancelled = isinstance(error, asyncio.CancelledError)
             fed.producer_quiet = self.owns(wire, error)
             wire.mark(Kind.ENDED, fed.producer)
@@ -842,6 +1044,20 @@ class Leaving:
 
 def nothing() -> None:
     pass
+
+
+def watched_error(wire: Wire) -> BoomError:
+    """Return an error of `on_drop`, to which nothing refers when it has been reported."""
+    error = BoomError()
+    wire.drop_errors.append(weakref.ref(error))
+    return error
+
+
+def passes_on(itemize: Itemizer[Item]) -> Itemizer[Item]:
+    async def pass_on(item: Item, /) -> None:
+        await itemize(item)
+
+    return pass_on
 
 
 def uncancel() -> None:

@@ -18,9 +18,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tests.mutation.mutants import LeftOut, Mutant, mutants_of
-from tests.mutation.survivors import Survivor, listed
-from tests.mutation.trial import PROJECT, Outcome, Project, Stage, Times, Trial, preload
+from tests.mutation.mutants import Address, LeftOut, Mutant, mutants_of
+from tests.mutation.survivors import listed
+from tests.mutation.trial import PROJECT, Outcome, Project, Stage, Times, Trial, modules_in, preload
 
 CONFIG: Final = Path(__file__).with_name("config.toml")
 PACKAGE: Final = PROJECT / "src" / "chanstream"
@@ -83,7 +83,7 @@ class Running:
 
 
 class Run:
-    def __init__(self, config: Config, survivors: dict[tuple[str, str, str, str, int], Survivor], log: Path | None) -> None:
+    def __init__(self, config: Config, survivors: dict[Address, str], log: Path | None) -> None:
         self.config = config
         self.survivors = survivors
         self.log = log
@@ -91,7 +91,6 @@ class Run:
         self.killed: Counter[str] = Counter()
         self.excused: Counter[str] = Counter()
         self.alive: list[Mutant] = []
-        self.seen: set[tuple[str, str, str, str, int]] = set()
         self.total = 0
         self.before: dict[str, str] = {}
         if log is not None and log.exists():
@@ -100,12 +99,11 @@ class Run:
 
     def ended(self, mutant: Mutant, how: str) -> None:
         """`how` is empty for one that survived."""
-        self.seen.add(mutant.key)
         if how:
             self.killed[mutant.module] += 1
-            if mutant.key in self.survivors:
+            if mutant.address in self.survivors:
                 print(f"listed as a survivor, but killed by {how}:\n{mutant}")
-        elif mutant.key in self.survivors:
+        elif mutant.address in self.survivors:
             self.excused[mutant.module] += 1
         else:
             self.alive.append(mutant)
@@ -120,13 +118,13 @@ class Run:
 
     def stages(self, mutant: Mutant) -> deque[Stage]:
         # What is listed with a reason is not tried at length again.
-        return deque(self.config.of(mutant.module, quick=self.config.quick or mutant.key in self.survivors))
+        return deque(self.config.of(mutant.module, quick=self.config.quick or mutant.address in self.survivors))
 
     def test(self, mutants: Sequence[Mutant], jobs: int, original: Project) -> None:
         self.total = len(mutants)
         waiting = deque(mutants)
         for mutant in mutants:
-            if (how := self.before.get(fingerprint(mutant))) is not None and (how or mutant.key in self.survivors):
+            if (how := self.before.get(fingerprint(mutant))) is not None and (how or mutant.address in self.survivors):
                 waiting.remove(mutant)
                 self.ended(mutant, how)
         unchanged = Unchanged(original)
@@ -175,11 +173,11 @@ def fingerprint(mutant: Mutant) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    modules = sorted(path.name for path in PACKAGE.glob("*.py"))
+    modules = modules_in(PACKAGE)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(modules)} (default: all)")
     parser.add_argument("--jobs", type=int, default=2, help="mutants that are tested side by side (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="without the wide stages, so some may survive that need not")
-    parser.add_argument("--list", action="store_true", help="only list the mutants")
+    parser.add_argument("--list", action="store_true", help="only list the mutants, and what is listed as surviving but is none")
     parser.add_argument("--log", type=Path, help="append what comes of each mutant, and don't test again what was killed before")
     options = parser.parse_args()
     if unknown := set(options.modules) - set(modules):
@@ -192,15 +190,16 @@ def main() -> int:
         sources = original.sources()
         mutants = [mutant for module in chosen for mutant in mutants_of(module, sources[module], config.left_out)]
         print(f"{len(mutants):,} mutants", flush=True)
+        addresses = {mutant.address for mutant in mutants}
+        stale = [each for each in survivors if each.module in chosen and each not in addresses]
+        for each in stale:
+            print(f"listed, but there is no such mutant: {each}", flush=True)
         if options.list:
             print(*mutants, sep="\n")
-            return 0
+            return bool(stale)
         preload()
         run.test(mutants, options.jobs, original)
     run.report(mutants)
-    stale = [each for key, each in survivors.items() if each.module in chosen and key not in run.seen]
-    for each in stale:
-        print(f"listed, but there is no such mutant: {each}")
     return bool(run.alive or stale)
 
 

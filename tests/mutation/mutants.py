@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -15,29 +16,43 @@ from typing_extensions import override
 from tests.mutation.operators import OPERATORS
 from tests.mutation.tool import core_operators, mutations, nodes_of
 
-__all__ = ["LeftOut", "Mutant", "mutants_of"]
+__all__ = ["Address", "LeftOut", "Mutant", "mutants_of"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a mutant is: the `nth` that `operator` makes of `function`, counted from 1 in the order of the source.
+
+    The function is the innermost that the changed line is in, or the class; none for what is on the level of the module.
+    """
+
+    module: str
+    function: str
+    operator: str
+    nth: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.module} {self.function} [{self.operator} {self.nth}]"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`module`, changed in line `line`: `old` became `new`. `nth` tells apart what stands several times in one function."""
+    """The text `source` of a module in whose line `line` `old` became `new`."""
 
-    module: str
-    where: str
+    address: Address
     old: str
     new: str
-    nth: int
     line: int
-    operator: str
     source: str
 
     @property
-    def key(self) -> tuple[str, str, str, str, int]:
-        return self.module, self.where, self.old, self.new, self.nth
+    def module(self) -> str:
+        return self.address.module
 
     @override
     def __str__(self) -> str:
-        return f"{self.module}:{self.line} {self.where} [{self.operator}]\n    - {self.old}\n    + {self.new}"
+        return f"{self.address}, line {self.line}\n    - {self.old}\n    + {self.new}"
 
 
 @dataclass(frozen=True)
@@ -55,20 +70,22 @@ class LeftOut:
 def mutants_of(module: str, source: str, left_out: list[LeftOut]) -> Iterator[Mutant]:
     known = {meaning(source)}
     nodes = nodes_of(source)
-    places = dict(functions(source))
+    functions = dict(functions_of(source))
+    lines = source.splitlines()
     for name, operator in [*OPERATORS.items(), *core_operators()]:
+        # Those that are left out count too: so the others keep their addresses.
+        made: Counter[str] = Counter()
         for line, mutated in mutations(source, nodes, operator):
-            if any(each.covers(name, source.splitlines()[line - 1]) for each in left_out):
+            function = functions.get(line, "")
+            made[function] += 1
+            if any(each.covers(name, lines[line - 1]) for each in left_out):
                 continue
             means = meaning(mutated)
             if means is None or means in known:
                 continue
             known.add(means)
-            first, old, new = difference(source.splitlines(), mutated.splitlines())
-            where, begin = places.get(first + 1, ("", 1))
-            before = source.splitlines()[begin - 1 : first + 1]
-            nth = [each.strip() for each in before].count(old.splitlines()[0])
-            yield Mutant(module, where, old, new, nth, first + 1, name, mutated)
+            first, old, new = difference(lines, mutated.splitlines())
+            yield Mutant(Address(module, function, name, made[function]), old, new, first + 1, mutated)
 
 
 def difference(old: list[str], new: list[str]) -> tuple[int, str, str]:
@@ -83,15 +100,15 @@ def stripped(lines: list[str]) -> str:
     return "\n".join(line.strip() for line in lines)
 
 
-def functions(source: str) -> Iterator[tuple[int, tuple[str, int]]]:
-    """For every line the innermost class or function it stands in, and where that begins."""
+def functions_of(source: str) -> Iterator[tuple[int, str]]:
+    """Return for every line the innermost class or function it is in."""
 
-    def within(node: ast.AST, name: str) -> Iterator[tuple[int, tuple[str, int]]]:
+    def within(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 inner = f"{name}.{child.name}".lstrip(".")
                 begin = min([child.lineno, *(each.lineno for each in child.decorator_list)])
-                yield from ((line, (inner, begin)) for line in range(begin, (child.end_lineno or begin) + 1))
+                yield from ((line, inner) for line in range(begin, (child.end_lineno or begin) + 1))
                 yield from within(child, inner)
             else:
                 yield from within(child, name)

@@ -26,7 +26,7 @@ from typing import Final
 import hypothesis
 import pytest
 
-__all__ = ["Outcome", "Project", "Stage", "Trial", "preload"]
+__all__ = ["Outcome", "Project", "Stage", "Trial", "modules_in", "preload"]
 
 PROJECT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 5.0
@@ -39,10 +39,11 @@ EXPLORER: Final = "the schedule explorer"
 
 @dataclass(frozen=True)
 class Stage:
-    """What is tried on a mutant in one process: tests on some loops, or the schedule explorer."""
+    """What is tried on a mutant in one process: tests on some loops, slow ones too if `full`, or the schedule explorer."""
 
     name: str
     tests: Sequence[str] = ()
+    full: bool = False
     loops: str = ""
     examples: str = "1"
     explorer: Sequence[str] = ()
@@ -66,11 +67,17 @@ class Project:
         self.output = directory / "output.txt"
 
     def sources(self) -> dict[str, str]:
-        return {path.name: path.read_text(encoding="utf-8") for path in sorted(self.package.glob("*.py"))}
+        return {module: (self.package / module).read_text(encoding="utf-8") for module in modules_in(self.package)}
 
     def put(self, module: str, source: str) -> None:
-        (self.package / module).write_text(source, encoding="utf-8")
-        shutil.rmtree(self.package / "__pycache__", ignore_errors=True)
+        path = self.package / module
+        path.write_text(source, encoding="utf-8")
+        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+
+
+def modules_in(package: Path) -> list[str]:
+    """The modules of a package and of those in it, by their paths."""
+    return sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
 
 
 def preload() -> None:
@@ -137,7 +144,7 @@ class Trial:
             status = 71
             try:
                 status = self.child()
-            except BaseException:  # noqa: BLE001 - the process ends here, whatever happened
+            except BaseException:
                 traceback.print_exc()
             finally:
                 sys.stdout.flush()
@@ -183,7 +190,16 @@ class Trial:
         phases = [hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate]
         hypothesis.settings.register_profile("mutation", phases=phases)
         hypothesis.settings.load_profile("mutation")
-        options = ["-x", "-q", "--no-header", "--tb=line", "--assert=plain", "-p", "no:cacheprovider"]
+        options = [
+            *(["--full"] if self.stage.full else []),
+            "-x",
+            "-q",
+            "--no-header",
+            "--tb=line",
+            "--assert=plain",
+            "-p",
+            "no:cacheprovider",
+        ]
         plugins = ["-p", "pytest_asyncio.plugin", "-p", "_hypothesis_pytestplugin"]
         return int(pytest.main([*options, *plugins, *self.stage.tests], [Watch(self.told, self.times, self.taken)]))
 

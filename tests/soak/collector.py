@@ -1,7 +1,7 @@
 """The garbage collector, run over and over by another thread, while ends of channels are dropped in cycles.
 
-So finalizers run in a thread that is not the event loop's, between any two steps of what the loop's thread does. Whoever waits for
-a dropped end has to be told all the same, and no item may be lost, nor any error left to the interpreter (but see `MET`). The
+So finalizers run in a thread that is not the event loop's, between any two steps of what the loop's thread does. What waits for
+a dropped end has to be woken all the same, and no item may be lost, nor any error left to the interpreter (but see `MET`). The
 collector of the loop's own thread is off: the other thread collects everything, and that it did is counted.
 """
 
@@ -66,7 +66,7 @@ def switching_often() -> Iterator[None]:
 
 @contextmanager
 def no_word_of_resources() -> Iterator[None]:
-    """In debug mode a receiver warns of being dropped while somebody waits for it. Here it is dropped on purpose."""
+    """In debug mode a receiver warns of being dropped while a task waits for it. Here it is dropped on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         yield
@@ -74,7 +74,7 @@ def no_word_of_resources() -> Iterator[None]:
 
 @contextmanager
 def unraisable() -> Iterator[list[str]]:
-    """What the interpreter would have printed, since nobody could be told."""
+    """What the interpreter would have printed, since no caller could get it."""
     errors: list[str] = []
     before = sys.unraisablehook
     sys.unraisablehook = lambda report: errors.append(f"{report.exc_value!r} in {report.object!r}")
@@ -98,12 +98,12 @@ def left_to(loop: asyncio.AbstractEventLoop) -> Iterator[list[str]]:
 
 MET: Final = "ValueError('coroutine already executing')"
 """What is no broken promise. A stream is two objects, a generator and the coroutine of its producer. Garbage in a cycle, the one is
-closed by its event loop and the other by the collector; in two threads they may meet, and who comes second is told this. The
+closed by its event loop and the other by the collector; in two threads they may meet, and the second one gets this. The
 producer has been closed all the same, and once."""
 
 
 class Cycle:
-    """Garbage that only a collector finds, and that counts who found it."""
+    """Garbage that only a collector finds, and that counts which thread found it."""
 
     def __init__(self, found: Counter[bool], *content: object) -> None:
         self.content = content
@@ -158,7 +158,7 @@ class Lane:
         await writing
 
     async def receiver_dropped(self, buffer: int) -> None:
-        """Rule 13: who waits in itemize is told."""
+        """Rule 13: an itemize that waits raises."""
         channel = Channel[int](buffer=buffer)
         accepted = 0
 
@@ -182,7 +182,7 @@ class Lane:
         assert accepted <= 3 + buffer, f"{accepted} items were accepted, of which 3 were taken"
 
     async def sender_dropped(self, buffer: int) -> None:
-        """Rule 13: who waits for an item is told, when nobody has opened the sender."""
+        """Rule 13: an ask that waits raises, when the sender was never opened."""
         channel = Channel[int](buffer=buffer)
         receiver = channel.receiver
         self.drop(channel, channel.sender)

@@ -25,9 +25,8 @@ BUFFERS: Final = (0, 1, 64)
 
 
 def assert_waiting(channel: Channel[int], senders: int, receivers: int) -> None:
-    told = repr(channel)
-    expected = f", {senders} waiting in itemize, {receivers} waiting for an item"
-    assert expected in told, f"{senders} senders and {receivers} receivers should wait: {told}"
+    now = channel.statistics()
+    assert (now.itemizing, now.asking) == (senders, receivers), f"{senders} senders and {receivers} receivers should wait: {now}"
 
 
 async def cancel_half(tasks: list[asyncio.Task[None]], seed: str) -> list[int]:
@@ -112,7 +111,7 @@ class Senders:
         self.returned += sum(task.done() for task in tasks) - cancelled
 
     async def all_are_cancelled(self, itemize: Itemizer[int]) -> None:
-        """Behind a buffer that is full. Nothing of theirs is delivered, but for one to whom a place is given on."""
+        """Behind a buffer that is full. Nothing of theirs is delivered, except from one that gets a place."""
         accepted = [-1 - place for place in range(self.at_once)]
         for item in accepted:
             await itemize(item)
@@ -121,9 +120,9 @@ class Senders:
         assert_waiting(self.channel, self.crowd, 0)
         if accepted:
             await assert_next(self.channel.receiver, accepted.pop(0))
-            tasks[0].cancel()  # who has been woken for the place, and has not run
+            tasks[0].cancel()  # the one that has been woken for the place, and has not run
             await turns(UNTIL_ALL_STAND)
-            assert tasks[1].done(), "a place in the buffer is free, and who is first in line still waits"
+            assert tasks[1].done(), "a place in the buffer is free, and the first in the queue still waits"
             accepted.append(1)
         for task in reversed(tasks):  # the last in line first
             task.cancel()
@@ -135,7 +134,7 @@ class Senders:
             await assert_next(self.channel.receiver, item)
 
     async def all_are_refused(self, itemize: Itemizer[int]) -> None:
-        """The receiver is closed while they wait. Only who need not wait has returned."""
+        """The receiver is closed while they wait. Only those that need not wait have returned."""
         tasks = await self.all_wait(itemize)
         await self.channel.receiver.aclose()
         await turns(UNTIL_ALL_STAND)
@@ -217,7 +216,7 @@ class Receivers:
         self.took += sum(task.done() for task in tasks)
 
     async def half_are_cancelled(self, itemize: Itemizer[int]) -> None:
-        """The others keep their places, and no item goes to who has left."""
+        """The others keep their places, and no item goes to one that has left."""
         tasks = await self.all_wait()
         left = await cancel_half(tasks, f"receivers {self.setting.seed}")
         assert_waiting(self.channel, 0, len(left))
@@ -227,7 +226,7 @@ class Receivers:
         self.took += sum(task.done() for task in tasks) - cancelled
 
     async def all_are_cancelled(self, itemize: Itemizer[int]) -> None:
-        """When an item has come, and the first has been woken but has not run: it is there for who comes next."""
+        """When an item has come, and the first has been woken but has not run: it is there for the next one."""
         tasks = await self.all_wait()
 
         def cancel() -> None:
@@ -235,13 +234,13 @@ class Receivers:
                 task.cancel()
 
         async def send(item: int) -> None:
-            asyncio.get_running_loop().call_soon(cancel)  # so it comes before the step of who is woken next
+            asyncio.get_running_loop().call_soon(cancel)  # so it comes before the step of the task that is woken next
             await itemize(item)
 
         sending = start(1, send)
         await turns(UNTIL_ALL_STAND)
         self.cancelled += sum(task.cancelled() for task in tasks)
-        assert not self.taken, f"{self.taken} went to who was cancelled"
+        assert not self.taken, f"{self.taken} went to asks that were cancelled"
         await assert_next(self.channel.receiver, 0)
         for task in sending:
             task.cancel()
@@ -283,7 +282,7 @@ async def channels(setting: Setting) -> Account:
             number += 1
             taken += 1
             if item == place:
-                await barrier.wait()  # nobody goes on before every channel is in use
+                await barrier.wait()  # none goes on before every channel is in use
         assert number == place + EACH, f"channel {place} ended after {number - place} items"
 
     with no_collector():

@@ -20,7 +20,7 @@ from tests.soak.setting import Account, Setting, Turns, assert_at_rest, assert_e
 
 __all__ = ["FLOWS", "Producer", "Way", "cut_short", "flow", "short_lived"]
 
-Producer: TypeAlias = Callable[[Itemizer[int]], Coroutine[object, None, None]]
+Producer: TypeAlias = Callable[[Itemizer[int]], Coroutine[object, object, None]]
 Way: TypeAlias = Callable[[Producer], AbstractAsyncContextManager[AsyncIterator[int]]]
 """How a producer is run for its consumer."""
 
@@ -191,7 +191,7 @@ async def cut_short(setting: Setting) -> Account:
     async def cancelled_ask(channel: Channel[int]) -> None:
         nonlocal cut
         async with Turns(cut % 3):
-            message = f"{await anext(channel.receiver)} came, which nobody had sent"
+            message = f"{await anext(channel.receiver)} came, which was not sent"
             raise AssertionError(message)
         cut += 1
 
@@ -199,7 +199,7 @@ async def cut_short(setting: Setting) -> Account:
         nonlocal cut
         async with Turns(cut % 3):
             await itemize(-1)
-            message = "itemize returned, and nobody had asked"
+            message = "itemize returned, and no ask had come"
             raise AssertionError(message)
         cut += 1
 

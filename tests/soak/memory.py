@@ -24,14 +24,14 @@ __all__ = ["Meter", "no_collector"]
 READINGS: Final = 40
 
 FEWEST: Final = 8
-"""With fewer readings the beginning can't be told from the end, and nothing is judged."""
+"""With fewer readings the beginning can't be compared with the end, and nothing is judged."""
 
 BLOCKS: Final = 250
 """How many blocks may be added: the interpreter keeps up to 80 spare objects of a kind. One object for every thousand items is
 more, from 350,000 items on."""
 
-KIB: Final = 100
-"""How much the process may grow, in KiB. Two bytes for every thousand items are more, in a run of a hundred million."""
+KIB: Final = 1_100
+"""How much the process may grow, in KiB: Python's allocator takes an arena of a MiB at a time, now and then one more."""
 
 PROC: Final = [path for path in (Path("/proc/self/smaps_rollup"), Path("/proc/self/status")) if path.exists()]
 """Where Linux tells the memory that is the process's own. The first is exact to the page."""
@@ -44,7 +44,7 @@ def own_kib() -> int:
             if line.startswith((b"Anonymous:", b"RssAnon:")):
                 return int(line.split()[1])
     elif sys.platform != "win32":
-        import resource  # noqa: PLC0415 - Windows has none
+        import resource  # Windows has none
 
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most // 1024 if sys.platform == "darwin" else most
@@ -52,7 +52,7 @@ def own_kib() -> int:
 
 
 class Meter:
-    """Is told how far a run of `total` is, and reads the gauges in time for `READINGS` readings."""
+    """Gets how far a run of `total` is, and reads the gauges in time for `READINGS` readings."""
 
     def __init__(self, total: int, *, noise: int = 1) -> None:
         self.readings = min(READINGS, total)

@@ -49,7 +49,7 @@ class Pipeline:
             for number in range(ITEMS):
                 await itemize(number)
                 if self.end == "stalled" and number + 1 == TAKEN_BEFORE_LEAVING:
-                    await asyncio.get_running_loop().create_future()  # which nobody will ever set
+                    await asyncio.get_running_loop().create_future()  # which is never set
             if self.end == "failed":
                 raise SourceError
 

@@ -1,8 +1,8 @@
 """Runs one scenario on one event loop, within a bounded time.
 
 Besides its own laws, a scenario has to leave no task, no error for the event loop to report and none for the interpreter. One that
-hangs is cancelled when its time is over, and it is told where its tasks stand. Should that not end it, the process dies, telling
-where its threads stand.
+hangs is cancelled when its time is over, and the report says where its tasks wait. Should that not end it, the process dies, and
+prints where its threads are.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ def perform(loop: str, name: str, setting: Setting, seconds: float) -> Row:
     began = time.monotonic()
     with unraisable() as errors, asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         running = runner.get_loop()
-        running.slow_callback_duration = math.inf  # a crowd takes its time, and nobody else waits
+        running.slow_callback_duration = math.inf  # a crowd takes its time, and nothing else waits
         running.set_exception_handler(lambda _, context: reports.append(str(context)))
         try:
             row.account = runner.run(bounded(SCENARIOS[name], setting.on(running), seconds))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the table has a line for it
+        except Exception as error:
             row.broken = [f"{type(each).__name__}: {each}" for each in leaves(error)]
             traceback.print_exception(error, limit=-4)
     row.seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""What a scenario is told, and what it tells: the words that all of them share.
+"""What a scenario gets, and what it reports: the words that all of them share.
 
 A scenario is an async function of a `Setting` that returns an `Account`: what it did, counted. It asserts its laws itself, so a
 broken promise is an AssertionError, in an exception group where tasks were involved. It checks every item, ends by itself and
@@ -26,7 +26,7 @@ LESS_TO_DEBUG: Final = 10
 
 
 def silent(_done: int, _total: int) -> None:
-    """Tell nobody how far it is."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Setting:
 
 
 def assert_at_rest(channel: Channel[int]) -> None:
-    """Nothing is in `channel`, and nobody waits in it: what was cut short has left no trace."""
-    told = repr(channel)
-    assert ", 0 to be taken, 0 waiting in itemize, 0 waiting for an item" in told, f"not at rest: {told}"
+    """Nothing is in `channel`, and no task waits in it: what was cut short has left no trace."""
+    now = channel.statistics()
+    assert now.pending == now.itemizing == now.asking == 0, f"not at rest: {now}"
 
 
 async def assert_next(items: AsyncIterator[int], expected: int) -> None:
