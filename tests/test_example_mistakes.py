@@ -6,6 +6,8 @@ import pytest
 
 from tests.test_examples import EXAMPLES, run
 
+pytestmark = pytest.mark.slow
+
 CRASH = """\
 With a queue:
   the sum of all prices is 30
@@ -38,6 +40,6 @@ With a channel:
 
 
 @pytest.mark.parametrize(("name", "output"), [("crash", CRASH), ("break", BREAK), ("timeout", TIMEOUT)])
-def test_a_mistake_is_run_to_its_failure_and_then_mended(name: str, output: str) -> None:
+def test_a_mistake_is_run_to_its_failure_and_then_corrected(name: str, output: str) -> None:
     """Rules 7 and 17, 9 and 17, 14 and 16."""
     assert run("-X", "dev", "-W", "error", EXAMPLES / f"mistake_{name}.py") == output

@@ -83,6 +83,7 @@ async def test_a_stage_that_fails_ends_the_pipeline_with_its_own_error(monkeypat
         await main(folder)
 
 
+@pytest.mark.slow
 def test_the_program_prints_what_is_the_same(folder: Path) -> None:
     """Rule 17: blocks nest into a pipeline."""
     pairs = [(Path("b/deep/three"), Path("a/one")), (Path("four"), Path("a/one"))]

@@ -7,24 +7,24 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 from asyncio import to_thread
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from threading import Timer
 
 import pytest
 
 from tests.examples.ingest import ingest
+from tests.test_example_threads import TIMEOUT, running
+
+pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).parent / "examples" / "ingest.py"
-TIMEOUT = 30
 
 # Writes `count` lines of 500 characters, each with its process id and its number, but in line `bad` a word. Reports when it has
 # written `mark` lines, when it has waited for the pipe for `patience` seconds, and at the end. Goes on when a report is answered.
-# An alarm ends it if nobody else does.
+# An alarm ends it if nothing else does.
 COMMAND = """
 import os, select, signal, socket, sys
 port, count, bad, mark, patience, alarm = map(int, sys.argv[1:])
@@ -95,20 +95,6 @@ def stored(path: str) -> list[tuple[str, float]]:
         return database.execute("SELECT station, celsius FROM weather ORDER BY rowid").fetchall()
 
 
-@contextmanager
-def running(path: str, command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """The program, in a session of its own, as if in a terminal."""
-    program = [sys.executable, "-X", "dev", "-W", "error", str(PROGRAM), path, *command]
-    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        watchdog = Timer(TIMEOUT, process.kill)
-        watchdog.start()
-        try:
-            yield process
-        finally:
-            watchdog.cancel()
-            process.kill()
-
-
 def is_reaped(pid: int) -> bool:
     """Whether no such process exists, not even as a zombie."""
     try:
@@ -119,7 +105,7 @@ def is_reaped(pid: int) -> bool:
 
 
 def test_the_lines_of_a_process_are_stored_under_a_progress_bar(path: str, reports: Reports) -> None:
-    with running(path, reports.command(250)) as program:
+    with running(PROGRAM, path, *reports.command(250), own_session=True) as program:
         what, count, pid = reports.next()
         reports.answer()
         _, err = program.communicate()
@@ -134,7 +120,7 @@ def test_a_database_that_is_busy_holds_the_process_up(path: str, reports: Report
     """Rule 3, through four stages and a pipe: `itemize` returns as soon as at most n accepted items are waiting to be taken."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with running(path, reports.command(8000, patience=2)) as program:
+        with running(PROGRAM, path, *reports.command(8000, patience=2), own_session=True) as program:
             what, written, pid = reports.next()
             # As much as pipe, StreamReader, channels and batches hold: about 640 lines where a pipe holds 64 KiB.
             assert what == "held"
@@ -150,7 +136,7 @@ def test_a_database_that_is_busy_holds_the_process_up(path: str, reports: Report
 
 def test_ctrl_c_leaves_whole_batches_and_no_process(path: str, reports: Reports) -> None:
     """Rule 17: no task outlives its block, and each waits for the cleanup of its producer."""
-    with running(path, reports.command(ENDLESS, mark=5000)) as program:
+    with running(PROGRAM, path, *reports.command(ENDLESS, mark=5000), own_session=True) as program:
         _, written, pid = reports.next()
         assert written == 5000
         reports.answer()
@@ -168,7 +154,7 @@ def test_ctrl_c_leaves_whole_batches_and_no_process(path: str, reports: Reports)
 
 def test_a_bad_line_leaves_the_batches_before_it_and_no_process(path: str, reports: Reports) -> None:
     """Rule 17: an error surfaces once, as itself."""
-    with running(path, reports.command(ENDLESS, bad=250)) as program:
+    with running(PROGRAM, path, *reports.command(ENDLESS, bad=250), own_session=True) as program:
         _, err = program.communicate()
     ((pid, _), *_) = rows = stored(path)
     assert rows == [(pid, number) for number in range(200)]
@@ -181,7 +167,7 @@ def test_a_bad_line_leaves_the_batches_before_it_and_no_process(path: str, repor
 def test_a_process_that_fails_does_not_pass_for_one_that_has_ended(path: str) -> None:
     """Rule 7: a truncated stream never looks complete, so the last batch, which is not whole, is not stored."""
     code = "for number in range(250): print(f'Oslo;{number}', flush=True)\nraise SystemExit(3)"
-    with running(path, [sys.executable, "-c", code]) as program:
+    with running(PROGRAM, path, sys.executable, "-c", code, own_session=True) as program:
         _, err = program.communicate()
     assert stored(path) == [("Oslo", number) for number in range(200)]
     assert "returned non-zero exit status 3" in err.splitlines()[-1]

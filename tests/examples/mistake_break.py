@@ -30,7 +30,7 @@ async def search_queue() -> None:
     while True:
         if await queue.get() == 2:
             print("  the consumer has found it, and leaves")
-            break  # The mistake. From here on, nobody makes room in the queue.
+            break  # The mistake. From here on, nothing makes room in the queue.
     _, hanging = await asyncio.wait([task], timeout=0.1)
     print("  the consumer has gone on, the producer", "hangs" if hanging else "has ended")
     print("  at last somebody cancels it")

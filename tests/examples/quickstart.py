@@ -15,7 +15,7 @@ async def greet(itemize: Itemizer[str]) -> None:
 async def write(sink: SenderContext[str]) -> None:
     async with sink as itemize:
         await itemize("One")
-        await greet(itemize)  # anyone may write who was given the itemizer
+        await greet(itemize)  # any coroutine that has the itemizer may write
 
 
 async def main() -> None:

@@ -13,47 +13,39 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-import threading
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 
-from chanstream import Channel, Itemizer
+from chanstream import Channel, Receiver, in_thread
 
 
-def read_lines(host: str, port: int, on_line: Callable[[str], None], stop: threading.Event) -> None:
+class LineClient:
     """Blocks and calls back, as the clients of many services do. Knows nothing of asyncio."""
-    with socket.create_connection((host, port)) as connection:
-        connection.settimeout(0.1)
-        rest = b""
-        while not stop.is_set():
-            try:
-                data = connection.recv(1 << 16)
-            except TimeoutError:
-                continue
-            if not data:
-                return
-            *lines, rest = (rest + data).split(b"\n")
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = host, port
+        self._connection = socket.socket()
+
+    def run(self, on_line: Callable[[str], None]) -> None:
+        with self._connection as connection, connection.makefile(encoding="utf-8") as lines:
+            connection.connect(self._address)
             for line in lines:
-                on_line(line.decode())
+                on_line(line.rstrip("\n"))
+
+    def stop(self) -> None:
+        """Have `run` return, even if the server is silent."""
+        with suppress(OSError):  # it isn't connected any more
+            self._connection.shutdown(socket.SHUT_RDWR)
 
 
-async def lines_from_thread(itemize: Itemizer[str], host: str, port: int) -> None:
-    """To be run with `Channel.fed_by`: that closes the receiver before it cancels, which gets the thread out of its callback."""
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-
-    def on_line(line: str) -> None:
-        asyncio.run_coroutine_threadsafe(itemize(line), loop).result()
-
-    reading = loop.run_in_executor(None, read_lines, host, port, on_line, stop)
-    try:
-        await asyncio.shield(reading)  # a thread can't be cancelled, only told to stop
-    finally:
-        stop.set()
-        await reading  # may raise the ReceiverClosed that came out of the callback: it ends the block quietly
+def lines_of(host: str, port: int, ahead: int = 0) -> AbstractAsyncContextManager[Receiver[str]]:
+    """A block that binds the lines. At most `ahead` of them are on their way; with 0 the callback returns when the loop is back."""
+    client = LineClient(host, port)
+    return Channel[str]().fed_by(in_thread(client.run, ahead=ahead, stop=client.stop))
 
 
 async def print_lines(host: str, port: int, count: int) -> None:
-    async with Channel[str]().fed_by(lines_from_thread, host, port) as lines:
+    async with lines_of(host, port, ahead=64) as lines:
         async for line in lines:
             print(line, flush=True)
             count -= 1

@@ -1,4 +1,4 @@
-"""One producer function, run in three ways by whoever uses it. All three print the same."""
+"""One producer function, run in three ways by its caller. All three print the same."""
 
 from __future__ import annotations
 
