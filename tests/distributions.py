@@ -7,8 +7,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+SOURCE = Path(__file__).parent.parent / "src"
 PACKAGE = {
-    f"chanstream/{path.name}" for path in Path(__file__).parent.parent.joinpath("src/chanstream").glob("[!.]*") if path.is_file()
+    path.relative_to(SOURCE).as_posix()
+    for path in SOURCE.rglob("chanstream/**/[!.]*")
+    if path.is_file() and path.parent.name != "__pycache__"
 }
 
 
@@ -26,6 +29,8 @@ def problems(distribution: Path) -> list[str]:
         "pyproject.toml",
         "mypy.ini",
         "tests/conftest.py",
+        "tests/CONTRACT.md",
+        ".github/CONTRIBUTING.md",
     }
     return [f"{name} is missing in the sdist" for name in sorted(wanted - files)]
 

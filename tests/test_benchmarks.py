@@ -12,14 +12,17 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import cases, peers, report, scale
+from tests.benchmarks import cases, flow, peers, report, scale
 from tests.benchmarks.goals import GOALS, Goal, Outcome
 from tests.benchmarks.harness import Case, Progress, Ratio, Series, measure, ratio
-from tests.benchmarks.ways import LOCK_STEP, STREAM, Way, case_of, on_asyncio
-from tests.loops import LOOPS
+from tests.benchmarks.ways import LOCK_STEP, Way, case_of, on_asyncio
+from tests.loops import EVERY_LOOP
 
-# Of the peers.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.cpython,  # the goals are for it
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning"),  # of the peers
+]
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -29,7 +32,7 @@ def in_silence() -> Progress:
 
 
 def assert_is_chart(file: Path, names: set[str]) -> None:
-    """It can be read, by whoever doesn't see it too, and every mark has its place on the page."""
+    """It is accessible, and every mark has its place on the page."""
     root = ET.parse(file).getroot()  # noqa: S314 - as above
     assert root.tag == f"{SVG}svg"
     assert root.get("role") == "img"
@@ -50,9 +53,10 @@ def test_the_command_prints_writes_and_draws(tmp_path: Path, capsys: pytest.Capt
     assert command.main(arguments) == 0
     printed, progress = capsys.readouterr()
     found = json.loads(file.read_text(encoding="utf-8"))
-    loops = [loop for loop in ("asyncio", "uvloop") if loop in LOOPS]
+    loops = [loop for loop in ("asyncio", "uvloop") if loop in EVERY_LOOP]
     ways, versions = peers.load()
-    measured = {way.name for way in [*cases.WAYS, *ways]} | {case.name for case in cases.makings(on_asyncio("asyncio"))}
+    measured = {way.name for way in [*cases.WAYS, *flow.READING, *ways]} | {run.name for run in flow.RUNS}
+    measured |= {case.name for case in cases.makings(on_asyncio("asyncio"))}
 
     assert [*found["compared"]] == loops
     for loop in loops:
@@ -74,15 +78,17 @@ def test_the_command_prints_writes_and_draws(tmp_path: Path, capsys: pytest.Capt
     assert found["rounds"] == 1
     assert set(found["once"]["bytes"]) == {"Channel()", "Channel(buffer=1)", "asyncio.Queue(1)"}
     assert len(found["once"]["import_seconds"]) == 1
+    assert {stages: len(seconds) for stages, seconds in found["looking"]["look_seconds"].items()} == {"5": 1, "50": 1, "500": 1}
+    assert len(found["looking"]["profile_shares"]) == 1
     assert found["counts"]["bare futures"] == {"turns": 2, "steps": 2, "futures": 2, "tasks": 0}
 
 
 def test_only_what_was_asked_for_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "found.json"
-    arguments = ["--rounds", "1", "--items", "10", "--only", STREAM, "--loop", "asyncio", "--json", str(file)]
+    arguments = ["--rounds", "1", "--items", "10", "--only", "async generator", "--loop", "asyncio", "--json", str(file)]
     assert command.main(arguments) == 0
     found = json.loads(file.read_text(encoding="utf-8"))
-    assert set(found["compared"]["asyncio"]["costs"]) == {"stream", "async generator"}
+    assert set(found["compared"]["asyncio"]["costs"]) == {"async generator"}
     assert found["scale"] == []
     assert "once" not in found
     assert "lock-step" not in capsys.readouterr().out
@@ -165,11 +171,11 @@ def test_a_ratio_is_of_the_minima_and_its_spread_of_the_rounds() -> None:
         (None, "not measured"),
     ],
 )
-def test_a_verdict_tells_by_how_much(measured: Ratio | None, verdict: str) -> None:
+def test_a_verdict_says_by_how_much(measured: Ratio | None, verdict: str) -> None:
     assert Outcome(Goal(LOCK_STEP, "Channel()", "bare futures", 0.85, 0.70), measured).verdict == verdict
 
 
-def test_growth_tells_falling_from_rising() -> None:
+def test_growth_is_falling_or_rising() -> None:
     assert scale.growth([4.0, 2.0, 1.0]) == scale.Growth(spread=4.0, rise=1.0)
     assert scale.growth([1.0, 2.0, 4.0]) == scale.Growth(spread=4.0, rise=4.0)
     curve = scale.CURVES[0]

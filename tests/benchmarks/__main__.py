@@ -15,13 +15,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import cases, once, peers, report
+from tests.benchmarks import cases, flow, looking, once, peers, report
 from tests.benchmarks.counting import per_item
 from tests.benchmarks.goals import outcomes
 from tests.benchmarks.harness import Case, Progress, Series, measure
 from tests.benchmarks.scale import CURVES, scale_cases
-from tests.benchmarks.ways import BUFFER_1, BUFFER_64, IO, LOCK_STEP, MAKING, STREAM, Way, case_of, on_asyncio
-from tests.loops import LOOPS
+from tests.benchmarks.ways import (
+    BATCHING,
+    BUFFER_1,
+    BUFFER_64,
+    DROPPING,
+    FAN_OUT,
+    FEEDING,
+    IO,
+    LOCK_STEP,
+    MAKING,
+    MAPPING,
+    OFFERING,
+    STREAM,
+    THREAD_0,
+    THREAD_64,
+    THREAD_1024,
+    Way,
+    case_of,
+    on_asyncio,
+)
+from tests.loops import EVERY_LOOP
 
 __all__: list[str] = []
 
@@ -30,8 +49,17 @@ GROUPS: Final = {
     BUFFER_1: "Channel(buffer=1)",
     BUFFER_64: "Channel(buffer=64)",
     STREAM: "stream",
+    OFFERING: "offer",
+    FAN_OUT: "offer to 300",
+    FEEDING: "feed, 10 items",
+    DROPPING: "Channel(drop_oldest=True)",
+    MAPPING: "mapped",
+    BATCHING: "batched",
     MAKING: "Channel[int](), closed",
     IO: "",
+    THREAD_0: "in_thread",
+    THREAD_64: "in_thread, 64",
+    THREAD_1024: "in_thread, 1,024",
 }
 """What the others of a group are compared with."""
 
@@ -56,7 +84,7 @@ def options_of(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and items: enough to see what is wrong by a half")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="only what has this in its name or group")
     parser.add_argument(
-        "--loop", action="append", dest="loops", choices=[*LOOPS], help="on this event loop (default: asyncio, uvloop)"
+        "--loop", action="append", dest="loops", choices=[*EVERY_LOOP], help="on this event loop (default: asyncio, uvloop)"
     )
     parser.add_argument("--scale", action=argparse.BooleanOptionalAction, default=True, help="measure cost against scale as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -66,7 +94,7 @@ def options_of(arguments: Sequence[str] | None) -> Options:
         rounds=given.rounds or (5 if given.quick else 20),
         items=given.items or (2_000 if given.quick else 10_000),
         only=given.only,
-        loops=given.loops or [loop for loop in ("asyncio", "uvloop") if loop in LOOPS],
+        loops=given.loops or [loop for loop in ("asyncio", "uvloop") if loop in EVERY_LOOP],
         scale=given.scale,
         json=given.json,
         charts=given.charts,
@@ -100,10 +128,12 @@ def compare(ways: Sequence[Way], loop: str, options: Options, progress: Progress
             found.append(case_of(way, runner))
             for group in way.groups:
                 groups[group].append(way.name)
-    for case in cases.makings(runner):
-        if chosen(options, case.name, MAKING):
+    others = [(MAKING, case) for case in cases.makings(runner)]
+    others += [(run.group, case) for run, case in zip(flow.RUNS, flow.flows(runner), strict=True)]
+    for group, case in others:
+        if chosen(options, case.name, group):
             found.append(case)
-            groups[MAKING].append(case.name)
+            groups[group].append(case.name)
     if not found:
         return {}
     series = measure(loop, found, options.rounds, options.items, progress)
@@ -114,6 +144,7 @@ def compare(ways: Sequence[Way], loop: str, options: Options, progress: Progress
     print(f"\nThe goals, on {loop}" + ("" if loop == "asyncio" else ", though they were set for asyncio"))
     say(report.goals_as_table(reached))
     of_ours = {way.name for way in cases.OURS} | {case.name for case in cases.makings(runner) if case.name.startswith("Channel")}
+    of_ours |= {run.name for run in flow.RUNS if run.ours}
     draw(options, f"peers-{loop}.svg", report.costs_as_chart(loop, groups, of_ours, series))
     return {"groups": groups, "costs": report.costs_as_json(series), "goals": report.goals_as_json(reached)}
 
@@ -137,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     progress = Progress()
     peers_ways, versions = peers.load()
-    ways = [*cases.WAYS, *peers_ways]
+    ways = [*cases.WAYS, *flow.READING, *peers_ways]
     found = report.where(versions)
     say(report.where_as_table(found))
     print(f"{options.rounds} rounds of at most {options.items:,} items\n", flush=True)
@@ -148,7 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sizes, imports = once.memory(), once.import_seconds(options.rounds)
         say(report.once_as_table(sizes, imports))
         found["once"] = report.once_as_json(sizes, imports)
-    countable = [way for way in ways if way.runner is None and chosen(options, way.name, "counts")]
+    if chosen(options, "graph", "profile"):
+        looks = {stages: looking.look_seconds(stages, options.rounds) for stages in looking.MOST_SECONDS}
+        shares = looking.profile_shares(options.rounds, 10 * options.items)
+        say(report.looking_as_table(looks, shares))
+        found["looking"] = report.looking_as_json(looks, shares)
+    countable = [way for way in ways if way.is_countable and chosen(options, way.name, "counts")]
     counts = {way.name: per_item(way.passing, min(options.items, 300)) for way in countable}
     if counts:
         say(report.counts_as_table(counts))

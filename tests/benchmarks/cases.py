@@ -1,23 +1,38 @@
 """chanstream itself, and the floors: what the same work costs with asyncio alone. Peers are in `peers`."""
 
-# ruff: noqa: PERF401 - every loop does the same work, whether or not it could be a comprehension
-
 from __future__ import annotations
 
 import asyncio
+import queue
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final, TypeAlias
 
-from chanstream import Channel, Itemizer, stream
+from chanstream import BlockingItemizer, Channel, Itemizer, in_thread, stream
+from chanstream.stages import batched, mapped
 from tests.benchmarks.harness import Case, Clock
-from tests.benchmarks.ways import BUFFER_1, BUFFER_64, IO, LOCK_STEP, STREAM, Passing, Runner, Way
+from tests.benchmarks.ways import (
+    BATCHING,
+    BUFFER_1,
+    BUFFER_64,
+    IO,
+    LOCK_STEP,
+    MAPPING,
+    STREAM,
+    THREAD_0,
+    THREAD_64,
+    THREAD_1024,
+    Passing,
+    Runner,
+    Way,
+)
 
-__all__ = ["MILLISECOND", "OURS", "WAYS", "Buffered", "makings"]
+__all__ = ["MILLISECOND", "OURS", "WAYS", "Buffered", "generate", "makings"]
 
 MILLISECOND: Final = 0.001
 
-# chanstream, used as its README does.
+# chanstream, used as its guide does.
 
 
 async def produce(itemize: Itemizer[int], count: int) -> None:
@@ -62,6 +77,38 @@ async def streamed(count: int) -> list[int]:
     return received
 
 
+# The stages, with a source and calls that wait for nothing.
+
+
+async def unchanged(number: int) -> int:
+    return number
+
+
+async def mapped_in_stream(count: int) -> list[int]:
+    received: list[int] = []
+    async for number in stream(mapped(generate(count), unchanged, limit=20)):
+        received.append(number)
+    return received
+
+
+async def mapped_in_channel(count: int) -> list[int]:
+    received: list[int] = []
+    async with Channel[int](buffer=64).fed_by(mapped(generate(count), unchanged, limit=20)) as numbers:
+        async for number in numbers:
+            received.append(number)
+    return received
+
+
+def batched_in_stream(seconds: float | None) -> Passing:
+    async def passing(count: int) -> list[int]:
+        received: list[int] = []
+        async for batch in stream(batched(generate(count), size=10, seconds=seconds)):
+            received += batch
+        return received
+
+    return passing
+
+
 # The floors.
 
 
@@ -89,7 +136,7 @@ async def bare_futures(count: int) -> list[int]:
 
 
 async def alternating(count: int) -> list[int]:
-    """Two tasks that take turns and rely on it: nobody waits for anybody."""
+    """Two tasks that take turns and rely on it: neither waits for the other."""
     item = 0
     received: list[int] = []
 
@@ -136,6 +183,24 @@ async def generated(count: int) -> list[int]:
     received: list[int] = []
     async for number in generate(count):
         received.append(number)
+    return received
+
+
+async def called_in_a_task_group(count: int) -> list[int]:
+    """At most 20 calls are under way, but the results wait for nobody."""
+    free = asyncio.Semaphore(20)
+    received: list[int] = []
+
+    async def call(number: int) -> None:
+        try:
+            received.append(await unchanged(number))
+        finally:
+            free.release()
+
+    async with asyncio.TaskGroup() as calls:
+        async for number in generate(count):
+            await free.acquire()
+            calls.create_task(call(number))
     return received
 
 
@@ -219,6 +284,62 @@ async def queue_of_slow_receiver(count: int) -> list[int]:
     return received
 
 
+# From a thread to the event loop.
+
+
+def count_in_thread(itemize: BlockingItemizer[int], count: int) -> None:
+    for number in range(count):
+        itemize(number)
+
+
+def from_thread(size: int) -> Passing:
+    async def passing(count: int) -> list[int]:
+        received: list[int] = []
+        async with Channel[int](buffer=size).fed_by(in_thread(count_in_thread, ahead=size), count) as numbers:
+            async for number in numbers:
+                received.append(number)
+        return received
+
+    return passing
+
+
+async def from_thread_by_coroutines(count: int) -> list[int]:
+    """As the documentation of asyncio has it."""
+    received: list[int] = []
+
+    async def write(itemize: Itemizer[int]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            for number in range(count):
+                asyncio.run_coroutine_threadsafe(itemize(number), loop).result()
+
+        await asyncio.to_thread(run)
+
+    async with Channel[int]().fed_by(write) as numbers:
+        async for number in numbers:
+            received.append(number)
+    return received
+
+
+async def between_threads(count: int) -> list[int]:
+    """The event loop has no part in it, and stands still."""
+    items = queue.Queue[int | None](1_024)
+    received: list[int] = []
+
+    def write() -> None:
+        for number in range(count):
+            items.put(number)
+        items.put(None)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while (number := items.get()) is not None:
+        received.append(number)
+    thread.join()
+    return received
+
+
 OURS: Final = (
     Way("Channel()", (LOCK_STEP,), through_channel(0)),
     Way("Channel().fed_by", (LOCK_STEP,), fed(0)),
@@ -226,10 +347,17 @@ OURS: Final = (
     Way("Channel(buffer=64)", (BUFFER_64,), through_channel(64)),
     Way("Channel(buffer=64).fed_by", (BUFFER_64,), fed(64)),
     Way("stream", (STREAM,), streamed),
+    Way("mapped", (MAPPING,), mapped_in_stream),
+    Way("mapped, buffer=64", (MAPPING,), mapped_in_channel),
+    Way("batched", (BATCHING,), batched_in_stream(None)),
+    Way("batched, with seconds", (BATCHING,), batched_in_stream(60)),
     Way("Channel(), slow sender", (IO,), channel_of_slow_sender(0), limit=100),
     Way("Channel(), slow receiver", (IO,), channel_of_slow_receiver(0), limit=100),
     Way("Channel(buffer=1), slow sender", (IO,), channel_of_slow_sender(1), limit=100),
     Way("Channel(buffer=1), slow receiver", (IO,), channel_of_slow_receiver(1), limit=100),
+    Way("in_thread", (THREAD_0,), from_thread(0)),
+    Way("in_thread, 64", (THREAD_64,), from_thread(64)),
+    Way("in_thread, 1,024", (THREAD_1024,), from_thread(1_024)),
 )
 
 FLOORS: Final = (
@@ -238,8 +366,11 @@ FLOORS: Final = (
     Way("asyncio.Queue(1)", (LOCK_STEP, BUFFER_1), through_queue(1)),
     Way("asyncio.Queue(64)", (BUFFER_64,), through_queue(64)),
     Way("async generator", (STREAM,), generated),
+    Way("TaskGroup, Semaphore(20)", (MAPPING,), called_in_a_task_group),
     Way("asyncio.Queue(1), slow sender", (IO,), queue_of_slow_sender, limit=100),
     Way("asyncio.Queue(1), slow receiver", (IO,), queue_of_slow_receiver, limit=100),
+    Way("run_coroutine_threadsafe", (THREAD_0,), from_thread_by_coroutines),
+    Way("queue.Queue(1,024)", (THREAD_1024,), between_threads),
 )
 
 WAYS = [*OURS, *FLOORS]

@@ -1,6 +1,6 @@
 """Draws what was measured as SVG, by hand: dots on a logarithmic axis for costs side by side, small curves for cost against scale.
 
-Every drawing has a title and a description for those who don't see it, units on its axes, and the names beside the marks instead of
+Every drawing has a title and a description for screen readers, units on its axes, and the names beside the marks instead of
 a legend. Its colours follow the reader's light or dark scheme, and nothing is told by colour alone: chanstream's marks are also
 filled and its names bold. It needs no fonts and no scripts.
 """

@@ -73,7 +73,7 @@ class Watched(Generic[T]):
                 self.tell(signal)
                 try:
                     yield signal
-                except BaseException as error:  # noqa: BLE001 - whatever is thrown in is thrown on
+                except BaseException as error:
                     signal = coroutine.throw(error)
                 else:
                     signal = coroutine.send(None)

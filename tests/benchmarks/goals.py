@@ -8,7 +8,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.benchmarks.harness import Ratio, Series, ratio
-from tests.benchmarks.ways import BUFFER_1, BUFFER_64, IO, LOCK_STEP, MAKING, STREAM
+from tests.benchmarks.ways import (
+    BATCHING,
+    BUFFER_1,
+    BUFFER_64,
+    DROPPING,
+    FAN_OUT,
+    FEEDING,
+    IO,
+    LOCK_STEP,
+    MAKING,
+    MAPPING,
+    OFFERING,
+    STREAM,
+    THREAD_0,
+    THREAD_64,
+    THREAD_1024,
+)
 
 __all__ = ["GOALS", "IMPORT_SECONDS", "Goal", "Outcome", "outcomes"]
 
@@ -41,13 +57,28 @@ GOALS: Final = (
     Goal(BUFFER_1, "Channel(buffer=1)", "asyncio.Queue(1)", 0.50),
     Goal(BUFFER_64, "Channel(buffer=64)", "asyncio.Queue(64)", 0.60),
     Goal(BUFFER_64, "Channel(buffer=64)", "anyio(64)", 0.08),
+    Goal(BUFFER_64, "Channel(buffer=64), take_ready", "asyncio.Queue(64), get_nowait", 0.70),
+    Goal(BUFFER_64, "Channel(buffer=64), take_ready", "Channel(buffer=64)", 0.65),
     Goal(STREAM, "stream", "async generator", 2.0 if sys.version_info >= (3, 12) else 3.0),
+    Goal(OFFERING, "offer", "Queue.put_nowait", 1.5),
+    Goal(FAN_OUT, "offer to 300", "Queue.put_nowait to 300", 1.5),
+    Goal(FEEDING, "feed, 10 items", "a sender block, 10 items", 1.1),
+    Goal(DROPPING, "Channel(drop_oldest=True)", "deque(maxlen=8) and an Event", 1.3),
+    Goal(MAPPING, "mapped", "aiostream map", 0.15),
+    Goal(MAPPING, "mapped", "TaskGroup, Semaphore(20)", 1.2),
+    Goal(MAPPING, "mapped, buffer=64", "TaskGroup, Semaphore(20)", 1.2),
+    Goal(BATCHING, "batched", "aiostream chunks", 0.1),
+    Goal(BATCHING, "batched, with seconds", "aiostream chunks", 0.3),
     Goal(MAKING, "Channel[int](), closed", "asyncio.Queue[int]()", 1.5),
     Goal(MAKING, "Channel(), closed", "asyncio.Queue()", 1.5),
     Goal(IO, "Channel(), slow sender", "asyncio.Queue(1), slow sender", 1.0),
     Goal(IO, "Channel(), slow receiver", "asyncio.Queue(1), slow receiver", 1.0),
     Goal(IO, "Channel(buffer=1), slow sender", "asyncio.Queue(1), slow sender", 1.0),
     Goal(IO, "Channel(buffer=1), slow receiver", "asyncio.Queue(1), slow receiver", 1.0),
+    Goal(THREAD_0, "in_thread", "run_coroutine_threadsafe", 1.0),
+    Goal(THREAD_64, "in_thread, 64", "janus(64), from a thread", 1 / 4),
+    Goal(THREAD_64, "in_thread, 64", "culsans(64), from a thread", 1 / 1.5),
+    Goal(THREAD_1024, "in_thread, 1,024", "queue.Queue(1,024)", 1.0),
 )
 
 

@@ -7,7 +7,6 @@ import gc
 import os
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -28,6 +27,8 @@ print(time.process_time() - start)
 
 def bytes_of(make: Callable[[], object]) -> float:
     """What one takes with all its parts: what is allocated for a thousand, by a thousand."""
+    import tracemalloc  # PyPy has none
+
     kept: list[object] = [make() for _ in range(MANY)]  # whatever is made once and for all
     kept.clear()
     kept += [None] * MANY

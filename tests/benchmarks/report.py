@@ -9,11 +9,13 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 
 from tests.benchmarks.charts import Dot, Line, Panel, Plot, draw_curves, draw_dots
 from tests.benchmarks.counting import Counts
 from tests.benchmarks.goals import IMPORT_SECONDS, MEMORY, Outcome
 from tests.benchmarks.harness import Series, ratio
+from tests.benchmarks.looking import MOST_OF_PROFILE, MOST_SECONDS
 from tests.benchmarks.scale import AT_MOST, CURVES, LIBRARIES, curves_of, growth, verdict
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "counts_as_table",
     "goals_as_json",
     "goals_as_table",
+    "looking_as_json",
+    "looking_as_table",
     "once_as_json",
     "once_as_table",
     "scale_as_chart",
@@ -100,11 +104,11 @@ def costs_as_table(group: str, names: Sequence[str], ours: str, series: Mapping[
 
 
 def goals_as_table(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    yield f"  {'':12}{'':33}{'against':34}{'at most':>8}{'ratio':>8}{'quartiles':>15}"
+    yield f"  {'':25}{'':33}{'against':34}{'at most':>8}{'ratio':>8}{'quartiles':>15}"
     for outcome in outcomes:
         goal, of = outcome.goal, outcome.ratio
         measured = f"{of.value:>8.2f}{f'{of.low:.2f} to {of.high:.2f}':>15}" if of else f"{'':>23}"
-        yield f"  {goal.group:12}{goal.ours:33}{goal.against:34}{goal.at_most:>8.2f}{measured}  {outcome.verdict}"
+        yield f"  {goal.group:25}{goal.ours:33}{goal.against:34}{goal.at_most:>8.2f}{measured}  {outcome.verdict}"
 
 
 def once_as_table(sizes: Mapping[str, float], imports: Sequence[float]) -> Iterator[str]:
@@ -117,6 +121,19 @@ def once_as_table(sizes: Mapping[str, float], imports: Sequence[float]) -> Itera
         f"  import chanstream after import asyncio: {least * 1e3:.1f} ms, the slowest {max(imports) * 1e3:.1f} ms, "
         f"at most {IMPORT_SECONDS * 1e3:.0f} ms  {judged(least, IMPORT_SECONDS)}"
     )
+
+
+def looking_as_table(looks: Mapping[int, Sequence[float]], shares: Sequence[float]) -> Iterator[str]:
+    yield ""
+    for stages, seconds in looks.items():
+        least, most = min(seconds), MOST_SECONDS[stages]
+        yield f"  a look at {stages} stages: {least * 1e3:.1f} ms, at most {most * 1e3:.0f} ms  {judged(least, most)}"
+    share = median(shares)
+    yield f"  a profile takes {share:.1%} of a processor, at most {MOST_OF_PROFILE:.0%}  {judged(share, MOST_OF_PROFILE)}"
+
+
+def looking_as_json(looks: Mapping[int, Sequence[float]], shares: Sequence[float]) -> dict[str, object]:
+    return {"look_seconds": {stages: list(seconds) for stages, seconds in looks.items()}, "profile_shares": list(shares)}
 
 
 def scale_as_table(series: Mapping[str, Series]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What an item costs as things grow: more who wait, more channels, longer pipelines, larger buffers, larger items.
+"""What an item costs as things grow: more waiting tasks, more channels, longer pipelines, larger buffers, larger items.
 
 Each curve is one program at several sizes, written against two functions, one that sends and one that receives, so that the same
 program shows `asyncio.Queue` as well. What is made beforehand and taken apart afterwards is not measured. What arrives is checked.

@@ -119,12 +119,12 @@ async def narrowed_in_a_group(itemize: Itemizer[int]) -> None:
     try:
         await itemize(1)
     except* ReceiverClosed as group:
-        assert_type(group, ExceptionGroup[ReceiverClosed])
+        assert_type(group, BaseExceptionGroup[ReceiverClosed])
     except* (SenderClosed, SenderFailed) as group:
         assert_type(group, ExceptionGroup[SenderClosed | SenderFailed])
 
 
-async def narrowed_by_isinstance(error: Exception) -> None:
+async def narrowed_by_isinstance(error: BaseException) -> None:
     if isinstance(error, ChannelError):
         assert_type(error, ChannelError)
     if isinstance(error, SenderFailed) and error.__cause__ is not None:
@@ -139,7 +139,10 @@ def wants_sender_closed(_: SenderClosed) -> None: ...
 
 
 def hierarchy(base: ChannelError, failed: SenderFailed, receiver: ReceiverClosed, sender: SenderClosed) -> None:
-    wants_exception(base)
+    wants_exception(base)  # type: ignore[arg-type]
+    wants_exception(receiver)  # type: ignore[arg-type]
+    wants_exception(failed)
+    wants_exception(sender)
     wants_channel_error(failed)
     wants_channel_error(receiver)
     wants_channel_error(sender)

@@ -1,6 +1,6 @@
 """Everything that is promised about the types, in one command: ``python -m tests.typing.check``.
 
-One line tells what was asked of whom and what came out. The exit status is 1 if anything is wrong; a checker that is missing is.
+One line says which checker judged what, and the result. The exit status is 1 if anything is wrong; a checker that is missing is.
 It needs ``pip install --editable '.[test,types]'``; pyright also needs node, and fetches itself when it runs for the first time.
 """
 
@@ -24,7 +24,7 @@ from tests.typing.mutants import MUTANTS, break_
 
 __all__: list[str] = []
 
-PEERS: Final = ("aiochan", "asyncio_channel", "sav.channels")
+PEERS: Final = ("aiochan", "asyncio_channel", "nats", "sav.channels")
 
 
 # The cases.
@@ -112,7 +112,19 @@ def check_project() -> list[str]:
     return (answer.stdout + answer.stderr).splitlines() if answer.returncode else []
 
 
+class Diagnostic(TypedDict):
+    severity: str
+    message: str
+
+
+class Symbol(TypedDict):
+    name: str
+    isExported: bool
+    diagnostics: list[Diagnostic]
+
+
 class Completeness(TypedDict):
+    symbols: list[Symbol]
     packageRootDirectory: str
     completenessScore: float
     exportedSymbolCounts: Mapping[str, int]
@@ -161,7 +173,13 @@ def check_wheel(folder: Path) -> list[str]:
     report("pyright --verifytypes", f"{score:.0%} of the installed wheel, {sum(symbols.values())} symbols")
     if not Path(verified["typeCompleteness"]["packageRootDirectory"]).is_relative_to(environment):
         return [f"pyright read another chanstream than that of the wheel: {answer.stdout}"]
-    return [answer.stdout] if answer.returncode or score < 1 or not symbols["withKnownType"] else []
+    unknown = [
+        f"{symbol['name']}: {diagnostic['message']}"
+        for symbol in verified["typeCompleteness"]["symbols"]
+        for diagnostic in symbol["diagnostics"]
+        if symbol["isExported"] and diagnostic["severity"] == "error"
+    ]
+    return unknown or [answer.stdout] if answer.returncode or score < 1 or not symbols["withKnownType"] else []
 
 
 def check_run_time(folder: Path) -> list[str]:

@@ -25,22 +25,22 @@ IGNORES: Final = re.compile(r"#\s*(type|mypy|pyright|basedpyright|ty|pyrefly)\s*
 def typed_things() -> dict[str, object]:
     """Every class and function of the package, the private ones too, since the public ones are made of them."""
     things: dict[str, object] = {}
-    for info in pkgutil.walk_packages(chanstream.__path__, "chanstream."):
-        module = importlib.import_module(info.name)
+    for module_name in ("chanstream", *(info.name for info in pkgutil.walk_packages(chanstream.__path__, "chanstream."))):
+        module = importlib.import_module(module_name)
         for name, thing in vars(module).items():
             if getattr(thing, "__module__", None) == module.__name__:
                 if isinstance(thing, type):
-                    things[f"{info.name}.{name}"] = thing
-                    things.update((f"{info.name}.{name}.{member}", function) for member, function in methods(thing))
+                    things[f"{module_name}.{name}"] = thing
+                    things.update((f"{module_name}.{name}.{member}", function) for member, function in methods(thing))
                 elif isinstance(thing, types.FunctionType):
-                    things[f"{info.name}.{name}"] = thing
+                    things[f"{module_name}.{name}"] = thing
     return things
 
 
 def methods(kind: type) -> Iterator[tuple[str, object]]:
     for name, member in vars(kind).items():
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-        if isinstance(function, types.FunctionType) and function.__module__ == kind.__module__:
+        if isinstance(function, types.FunctionType) and (function.__module__ or "").startswith(kind.__module__):
             yield name, function
 
 

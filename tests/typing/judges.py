@@ -173,7 +173,10 @@ class MypyFinding(TypedDict):
 
 def mypy(stage: Stage) -> Iterator[Finding]:
     for line in ask(
-        stage.root, "mypy", "--output", "json", "--no-error-summary", "--cache-dir", "../.mypy_cache", HERE
+        stage.root,
+        "mypy",
+        *("--output", "json", "--no-error-summary", "--no-warn-unused-configs", "--cache-dir", "../.mypy_cache"),
+        HERE,
     ).splitlines():
         finding: MypyFinding = json.loads(line)
         if finding["severity"] != "note":
@@ -207,7 +210,10 @@ def pyright(stages: Sequence[Stage]) -> list[list[Finding]]:
     configuration["include"] = [str(stage.cases.relative_to(folder)) for stage in stages]
     configuration["stubPath"] = str(stages[0].root / "typings")
     configuration["executionEnvironments"] = [
-        {"root": str(stage.cases.relative_to(folder)), "extraPaths": [str(stage.root / "src")]} for stage in stages
+        # The library has its own, or what it imports by its own name would be that which is installed.
+        {"root": str(path.relative_to(folder)), "extraPaths": [str(stage.root / "src")]}
+        for stage in stages
+        for path in (stage.cases, stage.root / "src")
     ]
     project = folder / "pyrightconfig.json"
     project.write_text(json.dumps(configuration), encoding="utf-8")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from tests.typing.check import named_lines
 from tests.typing.completeness import holes, typed_things, unresolved
 from tests.typing.differences import DIFFERENCES
 from tests.typing.judges import JUDGES, ROOT, run
 
 
+@pytest.mark.cpython
+@pytest.mark.slow
 def test_mypy_rejects_the_marked_lines_of_the_cases_and_nothing_else() -> None:
     """Surface: what the types of the library accept and reject. An unused marker is an error, as is one of another code."""
     answer = run(sys.executable, "-m", "mypy", "src", "tests/typing", cwd=ROOT)
@@ -27,11 +31,11 @@ def test_every_known_difference_is_about_one_line_of_the_cases() -> None:
 def test_the_type_hints_of_every_class_and_function_resolve_at_run_time() -> None:
     """Surface: typing.get_type_hints works, so nothing that an annotation names is imported for the checkers only."""
     assert {
-        "chanstream.channel.Channel.fed_by",
-        "chanstream.channel.Channel.sender",
-        "chanstream.protocols.Itemizer.__call__",
-        "chanstream.receiver.Receiver.__anext__",
-        "chanstream.stream.stream",
+        "chanstream.Channel.fed_by",
+        "chanstream.Channel.sender",
+        "chanstream.Itemizer.__call__",
+        "chanstream.Receiver.__anext__",
+        "chanstream.stream",
     } <= typed_things().keys()
     assert unresolved() == []
 

@@ -22,6 +22,7 @@ MODULES: Final = {
     "asyncio-channel": "of_asyncio_channel",
     "janus": "of_janus",
     "culsans": "of_culsans",
+    "aiostream": "of_aiostream",
 }
 
 

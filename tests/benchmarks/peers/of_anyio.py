@@ -1,7 +1,5 @@
 """Memory object streams, as in https://anyio.readthedocs.io/en/stable/streams.html#memory-object-streams ."""
 
-# ruff: noqa: PERF401 - every loop does the same work, whether or not it could be a comprehension
-
 from __future__ import annotations
 
 from typing import Final

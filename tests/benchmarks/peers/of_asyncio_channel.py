@@ -1,40 +1,17 @@
 """Channels, as in https://github.com/ebb29c/asyncio-channel/blob/main/docs/api.md . They have a size of 1 or more."""
 
-# ruff: noqa: PERF401 - every loop does the same work, whether or not it could be a comprehension
-
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from asyncio_channel import create_channel
-from asyncio_channel._channel import Channel
 
-from tests.benchmarks.ways import BUFFER_1, BUFFER_64, LOCK_STEP, Passing, Way
+from tests.benchmarks.peers._shared import through_channel
+from tests.benchmarks.ways import BUFFER_1, BUFFER_64, LOCK_STEP, Way
 
 __all__ = ["WAYS"]
 
-
-def through(size: int) -> Passing:
-    async def passing(count: int) -> list[int]:
-        channel: Channel[int] = create_channel(size)
-        received: list[int] = []
-
-        async def write() -> None:
-            for number in range(count):
-                await channel.put(number)
-            channel.close()
-
-        task = asyncio.create_task(write())
-        async for number in channel:
-            received.append(number)
-        await task
-        return received
-
-    return passing
-
-
 WAYS: Final = (
-    Way("asyncio-channel(1)", (LOCK_STEP, BUFFER_1), through(1)),
-    Way("asyncio-channel(64)", (BUFFER_64,), through(64)),
+    Way("asyncio-channel(1)", (LOCK_STEP, BUFFER_1), through_channel(lambda: create_channel(1))),
+    Way("asyncio-channel(64)", (BUFFER_64,), through_channel(lambda: create_channel(64))),
 )

@@ -5,41 +5,18 @@ Made for threads: its documentation says not to use it between tasks alone where
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
-import janus
+from janus import AsyncQueueShutDown, Queue
 
-from tests.benchmarks.ways import BUFFER_1, BUFFER_64, LOCK_STEP, Passing, Way
+from tests.benchmarks.peers._shared import through_queue, through_queue_from_thread
+from tests.benchmarks.ways import BUFFER_1, BUFFER_64, LOCK_STEP, THREAD_64, THREAD_1024, Way
 
 __all__ = ["WAYS"]
 
-
-def through(size: int) -> Passing:
-    async def passing(count: int) -> list[int]:
-        queue: janus.Queue[int] = janus.Queue(size)
-        items = queue.async_q
-        received: list[int] = []
-
-        async def write() -> None:
-            for number in range(count):
-                await items.put(number)
-            items.shutdown()
-
-        task = asyncio.create_task(write())
-        try:
-            while True:
-                received.append(await items.get())
-                items.task_done()
-        except janus.AsyncQueueShutDown:
-            await task
-        await queue.aclose()
-        return received
-
-    return passing
-
-
 WAYS: Final = (
-    Way("janus(1)", (LOCK_STEP, BUFFER_1), through(1)),
-    Way("janus(64)", (BUFFER_64,), through(64)),
+    Way("janus(1)", (LOCK_STEP, BUFFER_1), through_queue(lambda: Queue(1), AsyncQueueShutDown)),
+    Way("janus(64)", (BUFFER_64,), through_queue(lambda: Queue(64), AsyncQueueShutDown)),
+    Way("janus(64), from a thread", (THREAD_64,), through_queue_from_thread(lambda: Queue(64), AsyncQueueShutDown)),
+    Way("janus(1,024), from a thread", (THREAD_1024,), through_queue_from_thread(lambda: Queue(1_024), AsyncQueueShutDown)),
 )

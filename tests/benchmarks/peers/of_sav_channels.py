@@ -1,7 +1,5 @@
 """Two async generators, as in the example of https://pypi.org/project/sav.channels/0.5/ ."""
 
-# ruff: noqa: PERF401 - every loop does the same work, whether or not it could be a comprehension
-
 from __future__ import annotations
 
 import asyncio

@@ -4,8 +4,6 @@ As in https://trio.readthedocs.io/en/stable/reference-core.html#using-channels-t
 https://trio.readthedocs.io/en/stable/reference-core.html#trio.as_safe_channel .
 """
 
-# ruff: noqa: PERF401 - every loop does the same work, whether or not it could be a comprehension
-
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
