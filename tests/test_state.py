@@ -480,7 +480,7 @@ class StateMachine(RuleBasedStateMachine):
     def take_or_queue(self, ask: Bell) -> object:
         """Do what an ask does first. Return what it returns."""
         state = self.state
-        if state.items and state.low < len(state.items) < state.high and state.receivers.first is None:
+        if state.items is not None and state.low < len(state.items) < state.high and state.receivers.first is None:
             return state.items.popleft()  # midstream
         return state.ask(ask)
 

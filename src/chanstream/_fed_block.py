@@ -135,19 +135,23 @@ class FedBlock(Pinned, Generic[T]):
         if task is None:
             raise errors.not_entered(repr(self._state))
         within = self._mark in own_blocks.get()
-        consumer = self._consumer()
-        thrown_away = isinstance(error, GeneratorExit) and (consumer is None or consumer is not current_task())
-        can_wait = not thrown_away or (not within and closes_generator(error))
-        if within and not (thrown_away and current_task() is not task):
+        collected = self._is_collected(error)
+        if within and (not collected or current_task() is task):
             raise errors.left_by_its_producer(repr(self._state))
-        # A coroutine that the garbage collector closes can't wait. It may be closed in any thread, during a step of any task. An
-        # async generator that the collector finds is closed in a task of its own, and that runs in the context of the task in which
-        # it was found: often the producer, or a child task of it, which must not wait for it.
-        if task.get_loop() is not _get_running_loop() or (not can_wait and not task.done()):
+        # A coroutine that the garbage collector closes can't wait, and may be closed in any thread. An async generator can: that is
+        # closed in a task of its own. But it runs in the context of the task in which it was found: often the producer, or a child
+        # task of it, which must not wait for it.
+        can_wait = task.done() or not collected or (closes_generator(error) and not within)
+        if task.get_loop() is not _get_running_loop() or not can_wait:
             self._lose(task)
             task = None
         self._task = None
         return task
+
+    def _is_collected(self, error: BaseException | None) -> bool:
+        """Return whether the garbage collector closes the body, which may be during a step of any task."""
+        consumer = self._consumer()
+        return isinstance(error, GeneratorExit) and (consumer is None or consumer is not current_task())
 
     def _lose(self, task: asyncio.Task[None]) -> None:
         """Have the loop of `task` cancel it, from any thread. By then the task has begun, since it was scheduled before."""

@@ -79,7 +79,7 @@ class Receiver(Pinned, AsyncIterator[T_co]):
         if (state.loop is not _get_running_loop()) if ASKS_FOR_LOOP else (state.thread != get_ident() or not state.loop_runs()):
             state.check_loop()
         items = state.items
-        if items and state.low < len(items) < state.high and state.receivers.first is None:
+        if items is not None and state.low < len(items) < state.high and state.receivers.first is None:
             return items.popleft()  # midstream, see _state
         waiter = self._spare or self._new_waiter()
         self._spare = None

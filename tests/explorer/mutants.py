@@ -154,7 +154,7 @@ MIDSTREAM: Final = (
     receiver(
         "an empty buffer counts as midstream, receiving",
         "__anext__",
-        replace("_1 and _2.low < len(_1) < _2.high and _3", "_1 is not None and len(_1) < _2.high and _3"),
+        replace("_2.low < len(_1) < _2.high", "len(_1) < _2.high"),
     ),
     receiver(
         "a full buffer counts as midstream, receiving",

@@ -81,10 +81,10 @@ BLOCKS: Final = (
     block(
         "a generator that the producer's task collects is not closed",
         "_leave",
-        replace("_ and current_task() is not _", "False"),
+        replace("not _ or current_task() is _", "True"),
     ).by_tests(),
     block("a coroutine that is thrown away waits", "_leave", drop("closes_generator(_)")).by_tests(),
-    block("a coroutine that is thrown away while no task runs waits", "_leave", drop("_ is None")).by_tests(),
+    block("a coroutine that is thrown away while no task runs waits", "_is_collected", drop("_ is None")).by_tests(),
     block("a generator that is collected doesn't wait", "_leave", replace("closes_generator(_)", "False")).by_tests(),
     in_block("a producer whose loop is closed is reported", "keep", remove("setattr(...)")).by_tests(),
     sender("a producer is cancelled in its cleanup after a drop", "_itemize", remove("await turns_to_be_cancelled()")),
