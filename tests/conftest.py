@@ -21,7 +21,8 @@ from chanstream.diagnosis import graph
 from tests.garbage import COUNTED
 
 # Seconds, of which no test takes a quarter. What holds up the event loop itself is ended by pytest's faulthandler_timeout.
-FOR_EVER = 120
+FOR_EVER = 30
+FOR_EVER_IF_SLOW = 120
 
 NOT_SLOW = "not slow"
 
@@ -77,13 +78,14 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest_asyncio.fixture
-async def nothing_is_left() -> AsyncIterator[None]:
+async def nothing_is_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """No task goes on after a test, or for ever within it, and no error was left for the event loop to report."""
     reports: list[dict[str, object]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: reports.append(context))
     waiting: list[str] = []
-    alarm = loop.call_later(FOR_EVER, end_the_test, waiting)
+    is_slow = request.node.get_closest_marker("slow") is not None
+    alarm = loop.call_later(FOR_EVER_IF_SLOW if is_slow else FOR_EVER, end_the_test, waiting)
     # The collection that ends the test need not look through what was there before it. What is garbage now would be kept for ever.
     if COUNTED:
         gc.collect()
