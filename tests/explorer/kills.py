@@ -23,7 +23,9 @@ from tests.breaking import Finder, Mutant, put_broken_copy, run_on
 from tests.explorer.mutants import EVERY_MUTANT
 
 PATIENCE: Final = 600
-"""Seconds for one mutant. A test that hangs is ended much earlier, and has failed."""
+"""Seconds for one mutant."""
+PATIENCE_FOR_A_TEST: Final = 60
+"""Seconds after which a run ends with a test that can't be ended. No test of the default run takes a tenth."""
 
 IMPORTED: Final = "import chanstream; print(chanstream.__file__)"
 
@@ -38,6 +40,8 @@ def kill(pytest: Sequence[str], mutant: Mutant) -> tuple[str, float]:
         # What shows that every mutant fits the source would find this one, whatever it is.
         plugins = ["-p", "no:cacheprovider", "-p", "tests.explorer.unshrunk"]
         options = ["-x", "-q", "--tb=no", *plugins, "--ignore=tests/test_breaking.py"]
+        if "--full" not in pytest:
+            options += ["-o", f"faulthandler_timeout={PATIENCE_FOR_A_TEST}"]
         try:
             done = run("-m", "pytest", *options, *pytest)
             imported = run("-c", IMPORTED).stdout.strip()
