@@ -101,8 +101,8 @@ def used_after_block(channel: str) -> SenderClosed:
 
 def stranded(channel: str) -> str:
     return (
-        f"the receiver of {channel} was dropped and not closed, while an itemizer waits: read it to its end, or close it with "
-        "`async with channel.receiver`"
+        f"the receiver of {channel} was dropped and not closed, while an itemizer waits: read it to its end, leave its `fed_by` "
+        "block, or close it with `async with channel.receiver`"
     )
 
 
