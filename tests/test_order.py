@@ -370,6 +370,12 @@ class Ticker:
         self.handle.cancel()
         return [step for step in (after - before for before, after in pairwise([*self.seen, self.count])) if step]
 
+    def check(self, *, often: bool = False) -> None:
+        """There was a turn before the count grew by more than MOST, and not for every few items, unless `often` is true."""
+        steps = self.steps()
+        assert max(steps) <= MOST
+        assert often or sum(steps) / len(steps) >= MOST / 4
+
 
 @pytest.mark.parametrize("buffer", [3 * MOST, sys.maxsize])
 async def test_a_source_that_is_always_ready_starves_no_other_task(buffer: int) -> None:
@@ -380,9 +386,7 @@ async def test_a_source_that_is_always_ready_starves_no_other_task(buffer: int) 
         for item in range(3 * MOST):
             await itemize(item)
             ticker.count += 1
-        steps = ticker.steps()
-    assert len(steps) >= 3
-    assert max(steps) <= MOST
+        ticker.check()
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -404,9 +408,7 @@ async def test_a_long_backlog_starves_no_other_task(*, several: bool) -> None:
         for _ in range(3 if several else 1):
             group.create_task(read())
     assert taken == list(range(4 * MOST))
-    steps = ticker.steps()
-    assert len(steps) >= 3
-    assert max(steps) <= MOST
+    ticker.check(often=several)
 
 
 async def test_a_backlog_that_was_offered_starves_no_other_task() -> None:
@@ -421,9 +423,7 @@ async def test_a_backlog_that_was_offered_starves_no_other_task() -> None:
         taken.append(item)
         ticker.count += 1
     assert taken == list(range(4 * MOST))
-    steps = ticker.steps()
-    assert len(steps) >= 3
-    assert max(steps) <= MOST
+    ticker.check()
 
 
 async def test_a_buffer_that_was_emptied_in_one_step_grows_with_turns_again() -> None:
@@ -437,9 +437,7 @@ async def test_a_buffer_that_was_emptied_in_one_step_grows_with_turns_again() ->
         for item in range(3 * MOST):
             await itemize(item)
             ticker.count += 1
-        steps = ticker.steps()
-    assert len(steps) >= 3
-    assert max(steps) <= MOST
+        ticker.check()
 
 
 async def test_a_timeout_around_a_source_that_is_always_ready_strikes() -> None:
