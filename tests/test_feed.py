@@ -717,6 +717,21 @@ async def test_the_failure_of_a_body_in_a_task_group_interrupts_no_cleanup() -> 
     assert log == ["cleaned"]
 
 
+async def test_a_run_that_is_closed_while_it_is_cancelled_awaits_nothing() -> None:
+    """Rule 23: as at the end of a program. It can't wait to take the cancellation back, which stays."""
+    channel = Channel[int]()
+    feeding = channel.feed(in_itemize)
+
+    async def close() -> None:
+        feeding.send(None)
+        await channel.receiver.aclose()
+        feeding.close()
+
+    task = asyncio.create_task(close())
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
 # In a task group.
 
 

@@ -366,13 +366,16 @@ async def test_an_itemize_after_a_wrapped_offer_waits_as_before(buffer: int) -> 
     async def fails(_: int, /) -> None:
         raise Broken
 
-    channel = Channel[int](buffer=buffer)
-    async with channel.sender as itemize:
+    async def write(itemize: Itemizer[int]) -> None:
         for item in range(buffer + 1):
             assert offer(wrapped(itemize), item) is (item < buffer)
         with pytest.raises(Broken):
             offer(fails, 1)
-        task = asyncio.create_task(wait_for(itemize(9)))
+        await itemize(9)
+
+    channel = Channel[int](buffer=buffer)
+    async with channel.sender as itemize:
+        task = asyncio.create_task(write(itemize))
         await turns()
         assert not task.done()
         assert [await anext(channel.receiver) for _ in range(buffer + 1)] == [*range(buffer), 9]

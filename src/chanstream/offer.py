@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from threading import get_ident
 from typing import Protocol, TypeGuard, TypeVar
 
 from . import errors
 from .protocols import Itemizer
-from .sender import Offering, Sender, offering
+from .sender import Sender, caller, offering
 from .stream import Handover
 
 __all__ = ["offer"]
@@ -56,9 +55,9 @@ def offer_through(itemize: Itemizer[T], item: T) -> bool:
     check_itemizer(itemize)
     call = itemize(item)
     check_coroutine(itemize, call)
-    thread = get_ident()
-    around = offering.get(thread)
-    offering[thread] = through = Offering()
+    through = caller()
+    around = offering.get(through)
+    offering[through] = False
     try:
         signal: object = call.send(None)
     except StopIteration:
@@ -66,15 +65,14 @@ def offer_through(itemize: Itemizer[T], item: T) -> bool:
     except errors.ReceiverClosed:
         return False
     finally:
-        if around is None:
-            del offering[thread]
-        else:
-            offering[thread] = around
+        accepted = offering.pop(through)
+        if around is not None:
+            offering[through] = around
     # It waits, in the itemizer that it wraps or for something else, so it is ended here.
     call.close()
     if isinstance(signal, Handover):
         raise errors.offered_to_stream()
-    return through.accepted
+    return accepted
 
 
 def check_itemizer(itemize: object) -> None:

@@ -16,28 +16,19 @@ from ._waiting import ASKS_FOR_LOOP, IN_ITEMIZE, BoundState, SpinPolicy, Waiter,
 from .errors import ReceiverClosed
 from .protocols import Itemizer
 
-__all__ = ["Offering", "Sender", "offering"]
+__all__ = ["Sender", "caller", "offering"]
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
-class Offering:
-    """A call of `offer` that runs an itemizer which may wrap one of a channel."""
-
-    __slots__ = ("accepted", "task")
-
-    accepted: bool
-    """Whether the wrapped itemizer has accepted an item."""
-    task: object
-    """The task that calls `offer`, if one does. An eager task that the wrapper makes runs within the call, and is no part of it."""
-
-    def __init__(self) -> None:
-        self.accepted = False
-        self.task = current_task()
+# The calls of `offer` under way that run an itemizer which may wrap one of a channel: by their caller, whether the wrapped one has
+# accepted an item.
+offering: Final[dict[object, bool]] = {}
 
 
-# In each thread, the call of `offer` that is under way.
-offering: Final[dict[int, Offering]] = {}
+def caller() -> object:
+    """Return the running task, or the thread if none runs. An eager task that a wrapper makes is no part of the call."""
+    return current_task() or get_ident()
 
 
 @final
@@ -94,10 +85,10 @@ class Sender(Pinned, Generic[T_contra]):
         if items and len(items) < state.high and state.sending is OPEN and state.senders.first is None and not offering:
             items.append(item)  # midstream, see _state
             return
-        if offering and (through := offering.get(get_ident())) is not None and through.task is current_task():
+        if offering and (through := caller()) in offering:
             # Called through `offer`, by an itemizer that wraps this one.
             if state.try_offer(item):
-                through.accepted = True
+                offering[through] = True
             else:
                 await turn()
             return
