@@ -6,6 +6,7 @@ mutant can't be taken for the one before it. A test that takes much longer than 
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import gc
 import importlib
@@ -63,6 +64,7 @@ class Project:
         self.directory = directory
         ignored = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(original, directory, ignore=ignored)
+        compileall.compile_dir(directory / "tests", quiet=1)  # once, and not in each trial
         self.package = directory / "src" / "chanstream"
         self.output = directory / "output.txt"
 
