@@ -440,6 +440,19 @@ async def test_a_buffer_that_was_emptied_in_one_step_grows_with_turns_again() ->
         ticker.check()
 
 
+async def test_a_backlog_of_which_a_part_was_taken_in_one_step_starves_no_other_task() -> None:
+    """Rule 3: a turn before it has shrunk by more than 1,024 items since `take_ready`, which gives none."""
+    channel = Channel[int](buffer=sys.maxsize)
+    async with channel.sender as itemize:
+        for item in range(6 * MOST):
+            await itemize(item)
+    ticker = Ticker()
+    assert len(channel.receiver.take_ready(2 * MOST)) == 2 * MOST
+    async for _ in channel.receiver:
+        ticker.count += 1
+    ticker.check()
+
+
 async def test_a_timeout_around_a_source_that_is_always_ready_strikes() -> None:
     """Rules 3 and 15: in the turn that comes before an item is accepted, so that item is withdrawn, and those before are there."""
     channel = Channel[int](buffer=sys.maxsize)
