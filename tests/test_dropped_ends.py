@@ -101,6 +101,22 @@ async def test_a_dropped_receiver_releases_the_itemizers_that_wait(buffer: int, 
         await done(child)
 
 
+@every_buffer
+@in_every_way
+async def test_a_dropped_receiver_releases_the_itemizers_that_wait_after_their_block(buffer: int, where: Where, how: How) -> None:
+    """Rules 8 and 13: the receiver would have had their items."""
+    sender, receiver = ends(buffer)
+    async with sender as itemize:
+        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
+        await turns()
+    where(lambda: how(receiver))
+    for child in children[buffer:]:
+        with pytest.raises(ReceiverClosed):
+            await done(child)
+    for child in children[:buffer]:
+        await done(child)
+
+
 @in_every_way
 async def test_a_dropped_receiver_releases_the_itemizer_whose_item_was_taken(where: Where, how: How) -> None:
     """Rule 13: in lock-step it waits for a consumer that can't come back."""

@@ -411,6 +411,18 @@ async def test_a_long_backlog_starves_no_other_task(*, several: bool) -> None:
     ticker.check(often=several)
 
 
+async def test_a_source_that_offers_first_starves_no_other_task() -> None:
+    """Rule 3: a turn before the buffer has grown by more than 1,024 items, those that were offered in one step included."""
+    channel = Channel[int](buffer=sys.maxsize)
+    async with channel.sender as itemize:
+        assert all(offer(itemize, item) for item in range(MOST))
+        ticker = Ticker()
+        for item in range(3 * MOST):
+            await itemize(item)
+            ticker.count += 1
+        ticker.check()
+
+
 async def test_a_backlog_that_was_offered_starves_no_other_task() -> None:
     """Rule 3: a turn before the buffer has shrunk by more than 1,024 items, also if it grew by `offer`, which gives none."""
     channel = Channel[int](buffer=sys.maxsize)

@@ -69,9 +69,7 @@ CUT_SHORT: Final = (
     ).also_by(Finder.EXPLORER),
     ends("a stream that failed counts as complete", "stop_receiving", drop("_ is FINISHED")).also_by(Finder.EXPLORER),
     ends("a stream with items in the buffer counts as complete", "stop_receiving", drop("not _.items")).also_by(Finder.EXPLORER),
-    ends("a stream with itemizers that wait counts as complete", "stop_receiving", drop("_.first is None")).also_by(
-        Finder.EXPLORER
-    ),
+    ends("a stream with itemizers that wait counts as complete", "stop_receiving", drop("_.first is None")),
     ends("a complete stream counts as cut short", "stop_receiving", replace("Closed.COMPLETE", "Closed.CUT_SHORT")).also_by(
         Finder.EXPLORER
     ),
