@@ -14,7 +14,7 @@ from tests.loops import EVERY_LOOP
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-FEW = ("tests/test_peers_trio.py", "tests/test_example_mistakes.py")
+FEW = ("tests/test_take_ready.py", "tests/test_example_mistakes.py")
 
 
 def collected(*arguments: str, **chosen: str) -> tuple[list[str], str]:

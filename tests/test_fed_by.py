@@ -901,7 +901,7 @@ async def test_a_pipeline_cancelled_at_any_turn_leaves_no_task() -> None:
     assert 0 < finished < 60
 
 
-# Further cases of trio's as_safe_channel. Others are in test_peers_trio_as_safe_channel.py.
+# Cases of trio's as_safe_channel.
 
 
 async def test_a_block_cancelled_before_anything_was_asked_for_ends() -> None:
