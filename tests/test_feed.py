@@ -327,11 +327,12 @@ async def test_if_the_receiver_is_gone_before_the_first_step_func_is_not_started
 # The first step.
 
 
+THROWN: Final = asyncio.CancelledError()
 BEFORE_IT: Final[dict[str, Callable[[Coroutine[object, object, None]], object]]] = {
     "closed": lambda feeding: feeding.close(),
     "cancelled": lambda feeding: feeding.throw(asyncio.CancelledError()),
     "cancelled, as trio does": lambda feeding: feeding.throw(asyncio.CancelledError),
-    "thrown at, as before Python 3.12": lambda feeding: feeding.throw(asyncio.CancelledError, asyncio.CancelledError(), None),
+    "thrown at, as before Python 3.12": lambda feeding: feeding.throw(asyncio.CancelledError, THROWN, None),
     "thrown away": lambda _: let_go(),
 }
 
@@ -358,6 +359,7 @@ async def test_a_feed_that_ends_before_its_first_step_fails_the_stream(what: str
     cause = caught.value.__cause__
     expected = {"closed": GeneratorExit, "thrown away": type(None)}.get(what, asyncio.CancelledError)
     assert type(cause) is expected
+    assert (cause is THROWN) == (what == "thrown at, as before Python 3.12")
     await failed(channel.receiver, cause)
     assert kinds.called == 0
 
@@ -620,6 +622,69 @@ async def test_a_quiet_end_without_a_cancellation_is_quiet() -> None:
     channel = Channel[int]()
     with pytest.raises(ReceiverClosed):
         await channel.feed(raises_another)
+
+
+async def test_func_may_itemize_when_it_is_cancelled() -> None:
+    """Rules 11 and 23: ReceiverClosed then leaves it in place of the cancellation."""
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await itemize(1)
+
+    feed = Feed(produce)
+    await turns()
+    await feed.receiver.aclose()
+    await asyncio.wait([feed.task])
+    assert feed.task.exception() is None
+    assert feed.counts == [0]
+
+
+async def test_a_cancellation_that_comes_with_the_end_of_func_leaves_feed() -> None:
+    """Rules 16 and 23: as the one that it is, by which anyio knows its own."""
+
+    async def produce(_: Itemizer[int]) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        feed.task.cancel("a message")
+
+    feed = Feed(produce)
+    await turns()
+    await feed.receiver.aclose()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await feed.task
+    assert caught.value.args == ("a message",)
+    assert feed.counts == [1]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_cancellation_that_func_has_handled_is_not_raised_again(*, fails: bool) -> None:
+    """Rules 16 and 23: it has come after that of the receiver which has gone."""
+    log: list[str] = []
+
+    async def produce(_: Itemizer[int]) -> None:
+        for _ in range(2):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        if fails:
+            raise Broken
+
+    async def run(feeding: Coroutine[object, object, None]) -> None:
+        with suppress(Broken):
+            await feeding
+        await asyncio.sleep(0)
+        log.append("went on")
+
+    channel = Channel[int]()
+    task = asyncio.create_task(run(channel.feed(produce)))
+    await turns()
+    await channel.receiver.aclose()
+    await turns()
+    task.cancel()
+    await asyncio.wait([task])
+    assert log == ["went on"]
+    assert task.cancelling() == 1
 
 
 async def test_a_quiet_end_finds_no_cancellation_in_a_circle_of_errors() -> None:

@@ -101,7 +101,7 @@ class ProducerRun(Generic[T]):
                     # It came together with the end. The same object is raised, since anyio recognizes its own by the message.
                     raise pending or replaced_cancellation(failure)
             elif not isinstance(failure, asyncio.CancelledError):
-                if pending is not None and from_elsewhere:
+                if pending is not None:
                     cancel_again(self._cancelling, pending)
                 raise failure
             elif from_elsewhere or not self._has_cancelled:
