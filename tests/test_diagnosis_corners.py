@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from chanstream import Channel, Itemizer, Receiver, stream
-from chanstream.diagnosis import Verdict, deadline, graph, profile
+from chanstream.diagnosis import Verdict, deadline, graph, on_signal, profile
 from tests.loops import turns
 from tests.test_diagnosis import look_at, merely_held, pool, split_and_read, unopened
 
@@ -299,6 +301,36 @@ def test_tasks_that_may_be_garbage_are_in_no_deadlock() -> None:
     with suppress(asyncio.CancelledError):
         asyncio.run(program())
     assert found == [Verdict.SUSPECTED]
+
+
+BAD_ARGUMENTS: dict[str, Callable[[], object]] = {
+    "deadline takes a number of seconds, not str": lambda: deadline("1"),  # type: ignore[arg-type]
+    "deadline takes a number of seconds, not bool": lambda: deadline(True),  # noqa: FBT003
+    "deadline takes a number of seconds, 0 or more and finite, not -1": lambda: deadline(-1),
+    "deadline takes a number of seconds, 0 or more and finite, not nan": lambda: deadline(math.nan),
+    "deadline takes a number of seconds, 0 or more and finite, not inf": lambda: deadline(math.inf),
+    "profile(live=...) takes True or False, not str": lambda: profile(live="no"),  # type: ignore[arg-type]
+    "on_signal takes a signal, such as signal.SIGUSR1, not str": lambda: on_signal("HUP"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("message", BAD_ARGUMENTS)
+async def test_a_bad_argument_of_the_diagnosis_is_named_at_once(message: str) -> None:
+    """Rules 21 and 30."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        BAD_ARGUMENTS[message]()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("make", [partial(deadline, 1), profile], ids=["deadline", "profile"])
+async def test_a_block_of_the_diagnosis_is_entered_once(make: Callable[[], AbstractAsyncContextManager[object]]) -> None:
+    """Rules 21 and 30: neither again, nor within itself."""
+    block = make()
+    async with block:
+        with pytest.raises(RuntimeError, match="entered before"):
+            await block.__aenter__()
+    with pytest.raises(RuntimeError, match=r"entered before, and is for one block: call (deadline|profile)\(\) again for another"):
+        await block.__aenter__()
 
 
 @pytest.fixture

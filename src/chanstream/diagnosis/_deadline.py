@@ -9,6 +9,7 @@ from typing import final
 from chanstream import errors
 from chanstream._cancellation import current_task
 
+from ._arguments import check_once, check_seconds
 from ._report import report
 
 __all__ = ["Deadline", "deadline"]
@@ -24,9 +25,11 @@ def deadline(seconds: float, /) -> Deadline:
     **Cancelled** from elsewhere, the block raises that cancellation. When its time is over, the block is cancelled once, as by
     ``asyncio.timeout``.
 
-    **Raises** TimeoutError with the report, if the block was left by the cancellation that its time has asked for. Entering raises
-    RuntimeError outside of a task.
+    **Raises** TypeError if `seconds` is not a number, ValueError if it is negative, infinite or nan. The block raises TimeoutError
+    with the report, if it was left by the cancellation that its time has asked for. Entering raises RuntimeError outside of a task,
+    and a second time.
     """
+    check_seconds(seconds)
     return Deadline(seconds)
 
 
@@ -51,9 +54,11 @@ class Deadline:
         self._report = ""
 
     async def __aenter__(self) -> None:
-        self._task = task = current_task()
+        task = current_task()
         if task is None:
             raise errors.deadline_without_task()
+        check_once("deadline", was_entered=self._timer is not None)
+        self._task = task
         self._before = task.cancelling()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._seconds, self._expire_soon)
@@ -65,7 +70,7 @@ class Deadline:
         assert task is not None
         assert timer is not None
         timer.cancel()
-        self._task = self._timer = None
+        self._task = None
         if self._report and task.uncancel() <= self._before and isinstance(exc, asyncio.CancelledError):
             raise errors.too_late(self._seconds, self._report) from None
 

@@ -13,6 +13,7 @@ from chanstream import errors
 from chanstream._override import override
 from chanstream._waiting import BoundState
 
+from ._arguments import check_live, check_once
 from ._names import is_own, shortened
 from ._python import COUNTS
 from ._stages import StageRow, Stages, calls
@@ -54,9 +55,10 @@ def profile(*, live: bool = False) -> Profile:
 
     **Waits** for nothing itself.
 
-    **Raises** RuntimeError where no event loop runs, and on a Python that doesn't count references, such as PyPy. ImportError with
-    `live` if rich is not installed.
+    **Raises** TypeError if `live` is not a bool; ImportError with `live` if rich is not installed; RuntimeError on a Python that
+    doesn't count references, such as PyPy. Entering raises RuntimeError where no event loop runs, and a second time.
     """
+    check_live(live)
     if not COUNTS:
         raise errors.cannot_look()
     if live and find_spec("rich") is None:
@@ -105,6 +107,7 @@ class Profile:
         self._failure = ""
 
     async def __aenter__(self) -> Self:
+        check_once("profile", was_entered=self._loop is not None)
         self._loop = asyncio.get_running_loop()
         self._began = self._last = self._next = perf_counter()
         if self._is_live:

@@ -9,6 +9,7 @@ from types import FrameType
 
 from chanstream import errors
 
+from ._arguments import check_signal
 from ._picture import picture
 from ._python import COUNTS
 
@@ -38,8 +39,10 @@ def on_signal(signum: signal.Signals, /) -> None:
 
     **Doesn't wait.**
 
-    **Raises** ValueError in another thread than the main one, and OSError if there is no handler for that signal.
+    **Raises** TypeError if `signum` is not a signal; ValueError in another thread than the main one, and OSError if there is no
+    handler for that signal.
     """
+    check_signal(signum)
     signal.signal(signum, print_report)
 
 
