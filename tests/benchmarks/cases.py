@@ -113,7 +113,7 @@ def batched_in_stream(seconds: float | None) -> Passing:
 
 
 async def bare_futures(count: int) -> list[int]:
-    """Two tasks that wake one another, one item a round trip. Nothing can be cancelled, nobody learns of an end."""
+    """Two tasks that wake one another, one item a round trip. Nothing can be cancelled, and an end is not noticed."""
     loop = asyncio.get_running_loop()
     item: asyncio.Future[int] = loop.create_future()
     taken: asyncio.Future[None] = loop.create_future()
@@ -154,7 +154,7 @@ async def alternating(count: int) -> list[int]:
 
 
 def through_queue(size: int) -> Passing:
-    """A queue has no end of its own before Python 3.13. Without `task_done`, since nobody joins: so it is as fast as can be."""
+    """A queue has no end of its own before Python 3.13. Without `task_done`, since no task joins: so it is as fast as can be."""
 
     async def passing(count: int) -> list[int]:
         queue = asyncio.Queue[int | None](size)
@@ -187,7 +187,7 @@ async def generated(count: int) -> list[int]:
 
 
 async def called_in_a_task_group(count: int) -> list[int]:
-    """At most 20 calls are under way, but the results wait for nobody."""
+    """At most 20 calls are under way, but the results wait for no consumer."""
     free = asyncio.Semaphore(20)
     received: list[int] = []
 

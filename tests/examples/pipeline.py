@@ -5,8 +5,8 @@ Run it on a folder::
     python tests/examples/pipeline.py ~/Pictures
 
 A stage reads an `AsyncIterable[A]` and writes to an `Itemizer[B]`. It knows nothing of channels, so a test of it needs an async
-callback that collects, and nothing else. An itemizer is passed on to whoever writes: `find` calls itself with it. A stage may have
-several, as those here have that skip what they can't read.
+callback that collects, and nothing else. An itemizer is passed on to any coroutine that writes: `find` calls itself with it. A
+stage may have several, as those here have that skip what they can't read.
 """
 
 from __future__ import annotations

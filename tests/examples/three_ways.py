@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable
 
-from chanstream import Channel, Itemizer, SenderContext, stream
+from chanstream import Channel, Itemizer, stream
 
 
 async def count_down(itemize: Itemizer[int], start: int) -> None:
@@ -19,14 +19,9 @@ async def show(way: str, numbers: AsyncIterable[int]) -> None:
 
 async def in_a_task_of_your_own() -> None:
     channel = Channel[int]()
-
-    async def write(sink: SenderContext[int]) -> None:
-        async with sink as itemize:
-            await count_down(itemize, 3)
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(write(channel.sender))
-        await show("a task of your own:   ", channel.receiver)
+    async with asyncio.TaskGroup() as tasks, channel.receiver as numbers:
+        tasks.create_task(channel.feed(count_down, 3))
+        await show("a task of your own:   ", numbers)
 
 
 async def in_the_background() -> None:

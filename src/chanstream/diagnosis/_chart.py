@@ -36,9 +36,9 @@ def chart(words: Words, sleepers: list[Sleeper], hopes: dict[int, Hope], cycle: 
     lines = ["flowchart TB"]
     for each in sleepers:
         name, _, rest = words.names.tasks[each.task].partition(" [")
-        told = [name, *([f"[{rest}"] if rest else []), words.names.places[each.task]]
-        told += [words.waits(each)] if boxes[each.task] not in waiting else []
-        lines.append(f'  {boxes[each.task]}["{label(told)}"]{":::stuck" if each.task in stuck else ""}')
+        label_lines = [name, *([f"[{rest}"] if rest else []), words.names.places[each.task]]
+        label_lines += [words.waits(each)] if boxes[each.task] not in waiting else []
+        lines.append(f'  {boxes[each.task]}["{label(label_lines)}"]{":::stuck" if each.task in stuck else ""}')
     for state, each in waits.items():
         lines.append(f'  {boxes[state]}[("{label([words.channel(each), f"{pending(words, each)} to be taken"])}")]')
     lines += [f'  {start} ==>|"{text}"| {end}' for start, text, end in thick]

@@ -240,8 +240,8 @@ def cells(row: StageRow, whole: float) -> list[str]:
 def line(row: list[str]) -> str:
     """Return a row of the table as a line."""
     first, *numbers, last = row
-    told = [f"{text:>{width}}" for text, width in zip(numbers, WIDTHS[1:], strict=True)]
-    return f"{first:<{WIDTHS[0]}}{''.join(told)}  {last}".rstrip()
+    columns = [f"{text:>{width}}" for text, width in zip(numbers, WIDTHS[1:], strict=True)]
+    return f"{first:<{WIDTHS[0]}}{''.join(columns)}  {last}".rstrip()
 
 
 def share(part: float, whole: float) -> str:

@@ -24,7 +24,7 @@ from ._tasks import Sleeper, Wait
 __all__ = ["suspects", "unseen_by"]
 
 MANY: Final = 5
-"""How many timeouts are told."""
+"""How many timeouts are named."""
 
 
 def suspects(loop: asyncio.AbstractEventLoop, look: Look, hopes: dict[int, Hope]) -> set[int]:

@@ -121,10 +121,10 @@ class Words:
     def listed(self, tasks: Iterable[int]) -> str:
         """Return the names of tasks that have not ended; only the first of many."""
         numbers = [each for each in tasks if not self.has_ended(each)]
-        told = [self.names.tasks.get(each, "something that is no task") for each in numbers[:MANY]]
+        named = [self.names.tasks.get(each, "something that is no task") for each in numbers[:MANY]]
         if len(numbers) > MANY:
-            told.append(f"{len(numbers) - MANY} more")
-        return ", ".join(told) or "no other task"
+            named.append(f"{len(numbers) - MANY} more")
+        return ", ".join(named) or "no other task"
 
     def has_ended(self, number: int) -> bool:
         task = self.heap.objects[number]

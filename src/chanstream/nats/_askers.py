@@ -4,7 +4,7 @@
                                         leave     gives back the item that was not passed on
                                         doubt     finds that one has died, since it is silent and the broker doesn't know it
 
-It is told the time, and sends nothing: what a method returns is for `_serving` to do.
+The time is an argument, and nothing is sent here: what a method returns is for `_serving` to do.
 """
 
 from __future__ import annotations

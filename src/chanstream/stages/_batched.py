@@ -7,10 +7,9 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Generic, TypeVar
 
 from chanstream import Channel, Itemizer, offer
-from chanstream._cancellation import cancelling
 
 from ._arguments import check_count, check_seconds, check_source
-from ._common import FAILURES, STRIDE, Stage, close
+from ._common import FAILURES, STRIDE, Stage, cancelling, close
 
 __all__ = ["batched"]
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeAlias, TypeGuard, TypeVar
 
 from chanstream import ChannelError, Itemizer
 
-__all__ = ["FAILURES", "STRIDE", "Stage", "close", "outlast"]
+__all__ = ["FAILURES", "STRIDE", "Stage", "cancelling", "close", "outlast"]
 
 T = TypeVar("T")
 
@@ -21,6 +21,15 @@ STRIDE: Final = 1_024
 
 FAILURES: Final = (Exception, ChannelError, asyncio.CancelledError)
 """The errors of a source; a CancelledError is one if the task that reads the source was not cancelled. Others end the program."""
+
+
+def cancelling() -> int:
+    """Return how many cancellations of the running task were requested and not taken back."""
+    try:
+        task: asyncio.Task[object] | None = asyncio.current_task()
+    except RuntimeError:  # no event loop of asyncio runs, as for a stage under `stream` elsewhere
+        return 0
+    return 0 if task is None else task.cancelling()
 
 
 async def close(items: AsyncIterator[object]) -> None:

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
 from chanstream import Channel, Itemizer, offer
-from chanstream._cancellation import cancelling
 
 from ._arguments import check_awaitable, check_bool, check_count, check_function, check_source
-from ._common import FAILURES, STRIDE, Stage, close, outlast
+from ._common import FAILURES, STRIDE, Stage, cancelling, close, outlast
 
 __all__ = ["mapped"]
 
