@@ -10,7 +10,9 @@ import pytest
 import trio
 
 from chanstream import Itemizer, stream
+from chanstream.stages import batched
 from tests.garbage import let_go
+from tests.outcomes import Broken
 
 Make: TypeAlias = Callable[[list[str]], AsyncGenerator[int, None]]
 
@@ -197,3 +199,23 @@ def test_the_itemizer_in_another_task_is_refused() -> None:
         assert "Channel.fed_by" in str(error)
 
     trio.run(main)
+
+
+def test_a_stage_that_needs_no_event_loop_runs_under_trio() -> None:
+    """Rules 18 and 28: batches by size, of a source that fails."""
+
+    async def main() -> list[list[int]]:
+        batches = list[list[int]]()
+        with pytest.raises(Broken):
+            async for batch in stream(batched(stream(count_and_fail), size=2)):
+                batches.append(batch)
+        return batches
+
+    assert trio.run(main) == [[0, 1], [2]]
+
+
+async def count_and_fail(itemize: Itemizer[int]) -> None:
+    for number in range(3):
+        await trio.lowlevel.checkpoint()
+        await itemize(number)
+    raise Broken
