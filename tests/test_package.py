@@ -12,12 +12,13 @@ import subprocess
 import sys
 from importlib.metadata import requires, version
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 import pytest
 
 import chanstream
-from chanstream import Channel, Itemizer, Receiver, Sender, SenderContext
+from chanstream import Channel, Itemizer, Receiver, Sender, SenderContext, diagnosis, stages
 from chanstream.diagnosis import Graph
 
 SOURCES = sorted(Path(chanstream.__file__).parent.rglob("*.py"))
@@ -220,7 +221,8 @@ def test_importing_the_demonstration_runs_nothing(capsys: pytest.CaptureFixture[
     assert not capsys.readouterr().out
 
 
-def test_what_is_public_is_called_what_it_is_imported_as() -> None:
+@pytest.mark.parametrize("module", [chanstream, diagnosis, stages])
+def test_what_is_public_is_called_what_it_is_imported_as(module: ModuleType) -> None:
     """So that a traceback says ``chanstream.SenderFailed``. `Producer` is an alias, which has no module of its own."""
-    for name in set(chanstream.__all__) - {"__version__", "Producer"}:
-        assert vars(chanstream)[name].__module__ == "chanstream"
+    for name in set(module.__all__) - {"__version__", "Producer"}:
+        assert vars(module)[name].__module__ == module.__name__

@@ -41,3 +41,7 @@ def graph() -> Graph:
     if not COUNTS:
         raise errors.cannot_look()
     return picture(asyncio.get_running_loop())
+
+
+for _public in (Graph, Profile, Stage, Verdict, deadline, on_signal, profile):
+    _public.__module__ = __name__

@@ -16,3 +16,6 @@ from ._mapped import mapped
 from ._merged import merged
 
 __all__ = ["batched", "in_pool", "kept_alive", "mapped", "merged"]
+
+for _public in (batched, in_pool, kept_alive, mapped, merged):
+    _public.__module__ = __name__
