@@ -767,6 +767,62 @@ async def test_tasks_that_a_producer_leaves_behind_lose_their_itemizer() -> None
     assert await collect(rows) == []
 
 
+@pytest.mark.parametrize("cancelled_before", [False, True])
+async def test_a_cancellation_that_the_body_has_handled_is_not_raised_again(*, cancelled_before: bool) -> None:
+    """Rules 16 and 17: neither one that came within the block, nor one before it, when the block raises an error."""
+    log: list[str] = []
+
+    async def program() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if cancelled_before:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        with suppress(BodyError):
+            async with Channel[int]().fed_by(count, 10):
+                if not cancelled_before:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0)
+                raise BodyError
+        await asyncio.sleep(0)
+        log.append(f"went on with {task.cancelling()}")
+
+    await outcome(program())
+    assert log == ["went on with 1"]
+
+
+async def test_a_cancellation_of_another_task_that_the_body_raises_is_none_of_its_own() -> None:
+    """Rules 16 and 17: nor is one before the block, which was handled."""
+    log: list[str] = []
+
+    async def program() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        with suppress(ProducerError):
+            async with Channel[int]().fed_by(failing, ProducerError(), 0):
+                await turns(3)
+                raise asyncio.CancelledError
+        await asyncio.sleep(0)
+        log.append("went on")
+
+    await outcome(program())
+    assert log == ["went on"]
+
+
+async def test_a_producer_that_never_began_has_finished_when_its_block_is_left() -> None:
+    """Rules 6 and 17: it was cancelled before its first step."""
+    channel = Channel[int]()
+    async with channel.fed_by(count, 10):
+        pass
+    await turns()
+    assert channel.statistics().sender == "finished"
+
+
 # Pipelines.
 
 

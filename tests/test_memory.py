@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from weakref import ref
 
 import pytest
@@ -368,3 +369,30 @@ async def test_a_channel_is_free_without_the_garbage_collector(buffer: int, end:
     watched: list[Callable[[], object]] = [ref(channel), ref(channel.sender), ref(channel.receiver)]
     del channel
     assert [part() for part in watched] == [None, None, None]
+
+
+@every_buffer
+@pytest.mark.parametrize("end", ["normal", "left early", "failed"])
+async def test_a_fed_by_block_keeps_no_task(buffer: int, end: str) -> None:
+    """Rule 22: what keeps a running producer alive lets go of it."""
+    watched: list[Callable[[], object]] = []
+
+    async def produce(itemize: Itemizer[int]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        watched.append(ref(task))
+        del task
+        await itemize(1)
+        if end == "failed":
+            raise Broken
+
+    async def consume() -> None:
+        with suppress(Broken, SenderFailed):
+            async with Channel[int](buffer=buffer).fed_by(produce) as items:
+                async for _ in items:
+                    if end == "left early":
+                        break
+
+    await asyncio.create_task(consume())
+    await turns()
+    assert [is_gone(task) for task in watched] == [True]

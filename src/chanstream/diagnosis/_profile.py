@@ -84,27 +84,16 @@ class Profile:
         "_ticker",
     )
 
-    _is_live: bool
-    _stop_table: Callable[[], None] | None
-    _loop: asyncio.AbstractEventLoop | None
-    _stages: Stages
-    _ticker: SignalTicker | ThreadTicker | None
-    _began: float
-    _ended: float
-    _last: float
-    _next: float
-    """When stages are looked for again."""
-    _looks: int
-    _failure: str
-    """The error by which a look has failed."""
-
     def __init__(self, *, live: bool = False) -> None:
         self._is_live = live
-        self._loop = self._ticker = self._stop_table = None
+        self._stop_table: Callable[[], None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stages = Stages()
-        self._began = self._ended = self._last = self._next = 0.0
+        self._ticker: SignalTicker | ThreadTicker | None = None
+        self._began = self._ended = self._last = 0.0
+        self._next = 0.0  # when stages are looked for again
         self._looks = 0
-        self._failure = ""
+        self._failure = ""  # the error by which a look has failed
 
     async def __aenter__(self) -> Self:
         check_once("profile", was_entered=self._loop is not None)
