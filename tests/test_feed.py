@@ -664,7 +664,7 @@ async def test_a_cancellation_that_func_has_handled_is_not_raised_again(*, fails
     log: list[str] = []
 
     async def produce(_: Itemizer[int]) -> None:
-        for _ in range(2):
+        for _swallowed in range(2):
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
         if fails:
