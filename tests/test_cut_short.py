@@ -13,7 +13,7 @@ import pytest
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed
 from tests.loops import turns
-from tests.outcomes import Broken, closed_early, collect, cut_short, done, failed, over
+from tests.outcomes import Broken, all_begun, all_done, begun, closed_early, collect, cut_short, done, failed, over
 from tests.producers import count
 
 Way = Callable[[Channel[int]], Awaitable[object]]
@@ -48,8 +48,7 @@ async def before_the_first_item(channel: Channel[int]) -> None:
 
 async def while_itemizers_wait(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(channel.statistics().buffer + 2)]
-        await turns()
+        calls = await all_begun(map(itemize, range(channel.statistics().buffer + 2)))
         await channel.receiver.aclose()
         await refused(calls)
 
@@ -72,8 +71,7 @@ async def in_the_last_moment_of_the_block(channel: Channel[int]) -> None:
 
 async def after_the_block_with_items_left(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(channel.statistics().buffer + 2)]
-        await turns()
+        calls = await all_begun(map(itemize, range(channel.statistics().buffer + 2)))
     assert await anext(channel.receiver) == 0
     await channel.receiver.aclose()
     await refused(calls)
@@ -81,8 +79,7 @@ async def after_the_block_with_items_left(channel: Channel[int]) -> None:
 
 async def after_the_block_with_the_buffer_full(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(max(1, channel.statistics().buffer))]
-        await turns()
+        calls = await all_begun(map(itemize, range(max(1, channel.statistics().buffer))))
     await channel.receiver.aclose()
     await refused(calls)
 
@@ -133,8 +130,7 @@ async def by_a_cancellation_in_its_block(channel: Channel[int]) -> None:
         async with channel.receiver as items:
             await collect(items)
 
-    reading = asyncio.create_task(read())
-    await turns()
+    reading = await begun(read())
     reading.cancel()
     await turns()
     assert reading.cancelled()
@@ -260,8 +256,7 @@ async def taken_but_for_the_end(channel: Channel[int]) -> None:
 
 async def taken_at_once(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(5)]
-        await turns()
+        calls = await all_begun(map(itemize, range(5)))
     assert channel.receiver.take_ready() == list(range(5))
     await channel.receiver.aclose()
     await refused(calls)
@@ -322,12 +317,10 @@ async def test_loops_under_way_end_quietly_and_a_worker_that_had_not_begun_is_re
     late = asyncio.create_task(work("late", later))
     async with channel.sender as itemize:
         await turns()
-        call = asyncio.create_task(itemize(1))
-        await turns()
+        call = await begun(itemize(1))
         await channel.receiver.aclose()
         later.set()
-        for worker in workers:
-            await done(worker)
+        await all_done(workers)
         assert sorted(log) == ["busy got 1", "busy has ended", "waiting has ended"]
         with pytest.raises(RuntimeError, match="closed before the stream had ended"):
             await done(late)

@@ -15,7 +15,7 @@ import pytest
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderFailed
 from tests.garbage import let_go
 from tests.loops import turns
-from tests.outcomes import done, failed
+from tests.outcomes import all_begun, all_done, begun, done, failed, raises
 
 pytestmark = pytest.mark.usefixtures("no_collector")
 
@@ -89,16 +89,12 @@ async def test_a_dropped_receiver_releases_the_itemizers_that_wait(buffer: int, 
     """Rule 13: rule 10 holds for every waiting itemize."""
     sender, receiver = ends(buffer)
     async with sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 3)))
         assert [child.done() for child in children] == [True] * buffer + [False] * 3
         where(lambda: how(receiver))
-        for child in children[buffer:]:
-            with pytest.raises(ReceiverClosed):
-                await done(child)
+        await raises(ReceiverClosed, *children[buffer:])
         await closed(itemize)
-    for child in children[:buffer]:
-        await done(child)
+    await all_done(children[:buffer])
 
 
 @every_buffer
@@ -129,8 +125,7 @@ async def test_a_dropped_receiver_releases_the_itemizer_whose_item_was_taken(whe
         kept: list[object] = [channel.receiver]
         del channel
         where(lambda: how(kept))
-        with pytest.raises(ReceiverClosed):
-            await done(child)
+        await raises(ReceiverClosed, child)
         await closed(itemize)
 
 
@@ -202,16 +197,14 @@ async def test_an_ask_that_waits_refers_to_the_receiver() -> None:
     """Rule 13: a task that waits for an item, or iterates, refers to the receiver."""
     channel = Channel[int]()
     sender = channel.sender
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     del channel
     async with sender as itemize:
         child = asyncio.create_task(itemize(1))
         assert await done(ask) == 1
         del ask
         let_go()
-        with pytest.raises(ReceiverClosed):
-            await done(child)
+        await raises(ReceiverClosed, child)
 
 
 async def test_a_loop_refers_to_the_receiver() -> None:
@@ -242,8 +235,7 @@ async def test_a_loop_refers_to_the_receiver() -> None:
 async def test_a_sender_dropped_unopened_fails_the_asks_that_wait(buffer: int, where: Where, how: How) -> None:
     """Rule 13: when it was never opened, rule 7 holds for every waiting ask."""
     receiver, sender = other_ends(buffer)
-    asks = [asyncio.create_task(anext(receiver)) for _ in range(3)]
-    await turns()
+    asks = await all_begun(anext(receiver) for _ in range(3))
     where(lambda: how(sender))
     for ask in asks:
         with pytest.raises(SenderFailed) as caught:
@@ -291,9 +283,7 @@ async def test_an_abandoned_block_fails_the_asks_that_wait(buffer: int, where: W
     await turns()
     assert [ask.done() for ask in asks] == [False, False]
     where(lambda: how(kept))
-    for ask in asks:
-        with pytest.raises(SenderFailed):
-            await done(ask)
+    await raises(SenderFailed, *asks)
     await failed(receiver, None)
 
 
@@ -313,8 +303,7 @@ async def test_an_itemizer_refers_to_its_sender() -> None:
     assert not ask.done()
     del itemize
     let_go()
-    with pytest.raises(SenderFailed):
-        await done(ask)
+    await raises(SenderFailed, ask)
     await failed(receiver, None)
 
 
@@ -332,8 +321,7 @@ async def test_an_itemize_that_waits_refers_to_the_sender() -> None:
     ask = asyncio.create_task(anext(receiver))
     await done(child)  # the ask releases the itemize, and with it goes the last reference
     let_go()
-    with pytest.raises(SenderFailed):
-        await done(ask)
+    await raises(SenderFailed, ask)
     await failed(receiver, None)
 
 
@@ -363,14 +351,11 @@ async def test_a_sender_dropped_after_the_receiver_was_closed_breaks_nothing(whe
     receiver = channel.receiver
     kept: list[object] = [await channel.sender.__aenter__() if opened else channel.sender]
     del channel
-    asks = [asyncio.create_task(anext(receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(receiver) for _ in range(2))
     await receiver.aclose()
     where(lambda: how(kept))
     asks.append(asyncio.create_task(anext(receiver)))
-    for ask in asks:
-        with pytest.raises(StopAsyncIteration):
-            await done(ask)
+    await raises(StopAsyncIteration, *asks)
 
 
 async def test_a_sender_dropped_after_a_failure_keeps_its_reason() -> None:
@@ -419,8 +404,7 @@ async def test_a_channel_dropped_as_a_whole_disturbs_nothing() -> None:
     """Rule 13: with no task on either side, nothing happens."""
     for buffer in range(2):
         channel = Channel[int](buffer=buffer)
-        ask = asyncio.create_task(anext(channel.receiver))
-        await turns()
+        ask = await begun(anext(channel.receiver))
         ask.cancel()
         await turns()
         del channel, ask

@@ -15,7 +15,7 @@ import pytest
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, offer
 from tests.garbage import is_gone, let_go
 from tests.loops import turns
-from tests.outcomes import Broken, done, failed, rest, wait_for
+from tests.outcomes import Broken, all_begun, begun, done, failed, raises, rest, wait_for
 
 TURN: Final = 512
 """So many items pass without a turn of the event loop."""
@@ -88,8 +88,7 @@ async def test_an_itemizer_that_loses_items_still_gives_other_tasks_turns() -> N
 async def test_a_waiting_ask_gets_what_was_not_lost() -> None:
     """Rules 14 and 25: it was woken for the first item, and takes the oldest that is left when it runs."""
     channel = Channel[int](buffer=1, drop_oldest=True)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     async with channel.sender as itemize:
         for item in (1, 2, 3):
             await itemize(item)
@@ -157,9 +156,7 @@ async def test_on_drop_is_called_for_what_a_receiver_leaves_behind(
 
     async def leave_and_refuse() -> None:
         await leave(held)
-        for each in waiting:
-            with pytest.raises(ReceiverClosed):
-                await done(each)
+        await raises(ReceiverClosed, *waiting)
 
     with suppress(Broken):
         async with sender as itemize:
@@ -186,17 +183,14 @@ async def test_on_drop_is_called_for_what_was_offered_to_an_ask_that_was_cancell
     """Rules 24 and 25: in lock-step an itemizer returns when its item was taken, but `offer` before."""
     lost: list[int] = []
     channel = Channel[int](on_drop=lost.append)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     async with channel.sender as itemize:
         assert [offer(itemize, item) for item in (1, 2)] == [True, True]
         asks[1].cancel()
         assert await done(asks[0]) == 1
-        waiting = asyncio.create_task(wait_for(itemize(3)))
-        await turns()
+        waiting = await begun(wait_for(itemize(3)))
         await channel.receiver.aclose()
-        with pytest.raises(ReceiverClosed):
-            await done(waiting)
+        await raises(ReceiverClosed, waiting)
     assert lost == [2]
     assert channel.statistics().dropped == 1
 
@@ -207,8 +201,7 @@ async def test_on_drop_is_called_for_nothing_that_is_withdrawn_or_taken() -> Non
     channel = Channel[int](buffer=1, on_drop=lost.append)
     async with channel.sender as itemize:
         await itemize(1)
-        waiting = asyncio.create_task(wait_for(itemize(2)))
-        await turns()
+        waiting = await begun(wait_for(itemize(2)))
         waiting.cancel()
         await turns()
     assert await rest(channel.receiver) == [1]
@@ -348,8 +341,7 @@ async def test_on_drop_may_close_the_receiver_when_an_itemizer_comes_back_from_a
         for item in range(TURN + 1):
             await itemize(item)
         user.todo = [close_at_once]
-        tasks = [asyncio.create_task(wait_for(itemize(-number))) for number in (1, 2)]
-        await turns()
+        tasks = await all_begun(wait_for(itemize(-number)) for number in (1, 2))
         assert all(task.done() for task in tasks)
         assert isinstance(tasks[1].exception(), ReceiverClosed)
         assert user.seen[-2:] == [(TURN, 1, TURN + 1), (-1, 0, TURN + 2)]

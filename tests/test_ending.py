@@ -11,7 +11,7 @@ import pytest
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderContext, SenderFailed
 from tests.loops import turns
-from tests.outcomes import Broken, closed_early, done, failed, over, rest
+from tests.outcomes import Broken, all_begun, all_done, begun, closed_early, done, failed, over, raises, rest
 
 T = TypeVar("T")
 
@@ -51,16 +51,14 @@ async def test_what_still_waits_is_delivered_after_the_block(buffer: int) -> Non
     """Rule 6: an itemize of a child task waits on when its block has ended, and returns as ever."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 3)))
     await turns()
     assert [child.done() for child in children] == [True] * buffer + [False] * 3
     assert await anext(channel.receiver) == 0
     assert await anext(channel.receiver) == 1
     assert await rest(channel.receiver) == list(range(2, buffer + 3))
     await over(channel.receiver)
-    for child in children:
-        await done(child)
+    await all_done(children)
 
 
 async def test_in_lock_step_the_ask_that_gets_the_end_releases_the_last_itemizer() -> None:
@@ -80,13 +78,10 @@ async def test_in_lock_step_the_ask_that_gets_the_end_releases_the_last_itemizer
 async def test_all_that_wait_learn_of_the_end(buffer: int) -> None:
     """Rule 6: every ask, the waiting ones too."""
     channel = Channel[int](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(4))
     await write(channel.sender, 1)
     assert await done(asks[0]) == 0
-    for ask in asks[1:]:
-        with pytest.raises(StopAsyncIteration):
-            await done(ask)
+    await raises(StopAsyncIteration, *asks[1:])
     await over(channel.receiver)
 
 
@@ -105,8 +100,7 @@ async def test_a_block_that_fails_fails_the_stream(buffer: int, count: int) -> N
         await read(channel.receiver, taken)
     assert taken == list(range(count))
     assert caught.value.__cause__ is error
-    with pytest.raises(Broken):
-        await done(task)
+    await raises(Broken, task)
     await failed(channel.receiver, error)
 
 
@@ -168,8 +162,7 @@ async def test_what_still_waits_is_delivered_after_a_failure(buffer: int) -> Non
         await fail()
     assert [await anext(channel.receiver) for _ in range(buffer + 2)] == list(range(buffer + 2))
     await failed(channel.receiver, error)
-    for child in children:
-        await done(child)
+    await all_done(children)
 
 
 @every_buffer
@@ -177,8 +170,7 @@ async def test_all_that_wait_learn_of_the_failure(buffer: int) -> None:
     """Rule 7: every ask, the waiting ones too."""
     channel = Channel[int](buffer=buffer)
     error = Broken()
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(3)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(3))
     with pytest.raises(Broken):
         await write(channel.sender, 0, error)
     for ask in asks:
@@ -204,8 +196,7 @@ async def test_a_cancelled_sender_fails_the_stream_and_cancels_no_other_task(buf
     reading = asyncio.create_task(read(channel.receiver, taken))
     if waits:
         await turns()
-    sending = asyncio.create_task(send())
-    await turns()
+    sending = await begun(send())
     sending.cancel()
     await turns()
     assert sending.cancelled()
@@ -297,8 +288,7 @@ async def test_an_itemizer_is_refused_after_its_block(buffer: int) -> None:
     """Rule 8: it raises SenderClosed and changes nothing."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        child = asyncio.create_task(itemize(1))
-        await turns()
+        child = await begun(itemize(1))
     state = repr(channel)
     for _ in range(3):
         with pytest.raises(SenderClosed):
@@ -328,8 +318,7 @@ async def test_an_itemizer_is_refused_after_a_block_that_failed(buffer: int) -> 
     ask = asyncio.create_task(anext(channel.receiver))
     with pytest.raises(SenderClosed):
         await itemizers[0](1)
-    with pytest.raises(SenderFailed):
-        await done(ask)
+    await raises(SenderFailed, ask)
     await failed(channel.receiver, error)
 
 
@@ -338,8 +327,7 @@ async def test_a_sender_is_not_opened_twice(buffer: int) -> None:
     """Rule 8: not while it is open; the block goes on."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        child = asyncio.create_task(itemize(1))
-        await turns()
+        child = await begun(itemize(1))
         state = repr(channel)
         for _ in range(3):
             with pytest.raises(SenderClosed):
@@ -404,8 +392,7 @@ async def test_closing_drops_the_items_that_were_not_taken(buffer: int) -> None:
     """Rule 9: items not taken are dropped, and later asks raise StopAsyncIteration."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 2)))
         assert await anext(channel.receiver) == 0
         await channel.receiver.aclose()
         assert " 0 to be taken, 0 waiting in itemize" in repr(channel)
@@ -419,8 +406,7 @@ async def test_closing_drops_the_items_that_were_not_taken(buffer: int) -> None:
 async def test_an_ask_that_was_woken_for_an_item_gets_the_end_when_the_receiver_closes(buffer: int) -> None:
     """Rule 9: an item that was not taken is dropped, even when an ask was about to take it."""
     channel = Channel[int](buffer=buffer)
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
 
     def close() -> None:
         with pytest.raises(StopIteration):
@@ -431,10 +417,8 @@ async def test_an_ask_that_was_woken_for_an_item_gets_the_end_when_the_receiver_
         await itemize(1)
 
     async with channel.sender as itemize:
-        task = asyncio.create_task(send(itemize))
-        await turns()
-        with pytest.raises(StopAsyncIteration):
-            await done(ask)
+        task = await begun(send(itemize))
+        await raises(StopAsyncIteration, ask)
         assert (task.exception() is None) is (buffer > 0)
     await closed_early(channel.receiver)
 
@@ -466,8 +450,7 @@ async def test_closing_does_not_wait(buffer: int) -> None:
             finally:
                 await turns(5)
 
-    task = asyncio.create_task(send())
-    await turns()
+    task = await begun(send())
     given: list[None] = []
     asyncio.get_running_loop().call_soon(given.append, None)
     await channel.receiver.aclose()
@@ -481,8 +464,7 @@ async def test_asks_that_waited_when_the_stream_failed_learn_of_it_also_after_a_
     """Rules 7 and 9: the failure came first, and a truncated stream never looks complete; later asks find the receiver closed."""
     channel = Channel[int](buffer=buffer)
     error = Broken()
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(3)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(3))
     with pytest.raises(Broken):
         await write(channel.sender, 0, error)
     await channel.receiver.aclose()
@@ -491,8 +473,7 @@ async def test_asks_that_waited_when_the_stream_failed_learn_of_it_also_after_a_
         with pytest.raises(SenderFailed) as caught:
             await done(ask)
         assert caught.value.__cause__ is error
-    with pytest.raises(StopAsyncIteration):
-        await done(later)
+    await raises(StopAsyncIteration, later)
     await closed_early(channel.receiver)
 
 
@@ -502,8 +483,7 @@ async def test_asks_that_waited_when_the_stream_failed_learn_of_it_also_when_bot
     channel = Channel[int](buffer=buffer)
     receiver = channel.receiver
     error = Broken()
-    asks = [asyncio.create_task(anext(receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(receiver) for _ in range(2))
     with pytest.raises(Broken):
         await write(channel.sender, 0, error)
     error.__traceback__ = None  # refers to the sender
@@ -520,14 +500,11 @@ async def test_asks_that_waited_when_the_stream_failed_learn_of_it_also_when_bot
 async def test_asks_that_waited_when_the_receiver_was_closed_learn_of_that_also_after_a_failure(buffer: int) -> None:
     """Rule 9: the closing came first, so no ask misses anything."""
     channel = Channel[int](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(3)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(3))
     await channel.receiver.aclose()
     with pytest.raises(Broken):
         await write(channel.sender, 0, Broken())
-    for ask in asks:
-        with pytest.raises(StopAsyncIteration):
-            await done(ask)
+    await raises(StopAsyncIteration, *asks)
     await closed_early(channel.receiver)
 
 
@@ -539,14 +516,10 @@ async def test_closing_reaches_every_itemizer_that_waits(buffer: int) -> None:
     """Rule 10: every waiting itemize raises ReceiverClosed."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 3)))
         await channel.receiver.aclose()
-        for child in children[buffer:]:
-            with pytest.raises(ReceiverClosed):
-                await done(child)
-    for child in children[:buffer]:
-        await done(child)
+        await raises(ReceiverClosed, *children[buffer:])
+    await all_done(children[:buffer])
 
 
 async def test_closing_reaches_the_itemizer_whose_item_was_taken_last() -> None:
@@ -558,8 +531,7 @@ async def test_closing_reaches_the_itemizer_whose_item_was_taken_last() -> None:
         await turns()
         assert not child.done()
         await channel.receiver.aclose()
-        with pytest.raises(ReceiverClosed):
-            await done(child)
+        await raises(ReceiverClosed, child)
 
 
 @every_buffer
@@ -567,15 +539,12 @@ async def test_closing_reaches_an_itemizer_that_has_been_woken(buffer: int) -> N
     """Rule 10: an itemizer that may return, but has not had its turn, still waits."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 1)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 1)))
         for _ in children:
             await anext(channel.receiver)
         await channel.receiver.aclose()
-        with pytest.raises(ReceiverClosed):
-            await done(children[-1])
-    for child in children[:-1]:
-        await done(child)
+        await raises(ReceiverClosed, children[-1])
+    await all_done(children[:-1])
 
 
 @every_buffer
@@ -596,12 +565,9 @@ async def test_closing_reaches_children_that_outlive_their_block(buffer: int) ->
     """Rule 10: a waiting itemize of a child task, when its block has ended already, raises ReceiverClosed, too."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 2)))
     await channel.receiver.aclose()
-    for child in children[buffer:]:
-        with pytest.raises(ReceiverClosed):
-            await done(child)
+    await raises(ReceiverClosed, *children[buffer:])
     await closed_early(channel.receiver)
 
 
@@ -732,8 +698,7 @@ async def test_the_closing_of_another_channel_passes_through() -> None:
         log.append("after the outer block")
 
     task = asyncio.create_task(send())
-    ask = asyncio.create_task(anext(inner.receiver))
-    await turns()
+    ask = await begun(anext(inner.receiver))
     await outer.receiver.aclose()
     await done(task)
     assert log == ["after the outer block"]
@@ -776,8 +741,7 @@ async def test_a_pipeline_is_closed_from_its_end() -> None:
     tasks = [asyncio.create_task(produce()), asyncio.create_task(increase())]
     async with second.receiver as items:
         assert await anext(items) == 1
-    for task in tasks:
-        await done(task)
+    await all_done(tasks)
     assert log == ["increased", "produced"]
     await closed_early(first.receiver)
     await closed_early(second.receiver)

@@ -16,8 +16,8 @@ from typing import TypeVar
 import pytest
 
 from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderFailed, stream
-from tests.loops import turns
-from tests.outcomes import collect, cut_short, wait_for
+from tests.loops import this_task, turns
+from tests.outcomes import begun, collect, cut_short, wait_for
 from tests.producers import BodyError, Halt, ProducerError, busy, count, failing, failing_cleanup, logged
 
 T = TypeVar("T")
@@ -395,8 +395,7 @@ async def test_a_producer_cancelled_before_its_first_step_fails_the_stream() -> 
     with pytest.raises(SenderFailed) as raised:
         await outcome(read())
     assert isinstance(raised.value.__cause__, asyncio.CancelledError)
-    reader = asyncio.current_task()
-    assert reader is not None
+    reader = this_task()
     assert not reader.cancelling()
 
 
@@ -429,8 +428,7 @@ async def test_a_timeout_around_the_block_ends_it() -> None:
                     await asyncio.Event().wait()
         assert not new()
     assert log == ["CancelledError", "cleaned"]
-    reader = asyncio.current_task()
-    assert reader is not None
+    reader = this_task()
     assert not reader.cancelling()
 
 
@@ -461,8 +459,7 @@ async def test_a_cancelled_body_waits_for_the_cleanup() -> None:
             await anext(rows)
             await asyncio.Event().wait()
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await turns()
     assert not task.done()
@@ -510,8 +507,7 @@ async def test_a_cancellation_that_an_error_takes_the_place_of_is_raised_at_the_
         await turns()
         return "went on"
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await turns()
     released.set()
@@ -559,8 +555,7 @@ async def test_an_error_of_a_block_in_the_cleanup_of_a_cancelled_task_cancels_no
         await turns()
         return "cleaned"
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await ended(task)
     assert task.result() == "cleaned"
@@ -605,8 +600,7 @@ async def test_a_body_that_is_cancelled_twice_ends_cancelled() -> None:
             await anext(rows)
             await asyncio.Event().wait()
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await turns(2)
     task.cancel()
@@ -628,8 +622,7 @@ async def test_an_error_in_the_cleanup_of_a_cancelled_block_comes_as_itself() ->
             limit.reschedule(0)
             await asyncio.Event().wait()
     assert raised.value is error
-    reader = asyncio.current_task()
-    assert reader is not None
+    reader = this_task()
     assert not reader.cancelling()
 
 
@@ -965,8 +958,7 @@ async def test_a_block_cancelled_before_anything_was_asked_for_ends() -> None:
 
     async def read() -> None:
         async with Channel[int]().fed_by(count, 2):
-            reader = asyncio.current_task()
-            assert reader is not None
+            reader = this_task()
             reader.cancel()
 
     # A cancellation that finds no await comes at the next, which is the leaving of the block.
@@ -1016,8 +1008,7 @@ async def test_a_cancelled_body_comes_before_the_cancelled_producer() -> None:
                 finally:
                     log.append("body")
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await ended(task)
     assert task.cancelled()

@@ -17,8 +17,8 @@ from typing_extensions import override
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderFailed
 from tests.garbage import let_go
-from tests.loops import turns
-from tests.outcomes import Broken, done, failed, over, rest
+from tests.loops import this_task, turns
+from tests.outcomes import Broken, begun, done, failed, over, rest
 from tests.producers import count
 
 CLOSED: Final = "the receiver is closed"
@@ -41,8 +41,7 @@ class Feed:
         self.counts: list[int] = []
 
     async def run(self, feeding: Coroutine[object, object, None]) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         for _ in range(self.before):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -102,8 +101,7 @@ async def test_feed_is_a_coroutine_like_any_other() -> None:
 
     feeding = channel.feed(produce)
     assert inspect.isawaitable(feeding)
-    task = asyncio.create_task(feeding)
-    await turns()
+    task = await begun(feeding)
     assert shown == [True]
     assert shown_of(feeding, "cr_running") is False
     assert shown_of(feeding, "cr_await") is not None
@@ -346,8 +344,7 @@ BEFORE_IT: Final[dict[str, Callable[[Coroutine[object, object, None]], object]]]
 async def test_a_feed_that_ends_before_its_first_step_fails_the_stream(what: str, kind: str) -> None:
     """Rules 7, 16 and 23: whatever func is; its consumer does not wait for ever."""
     channel = Channel[int]()
-    asking = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    asking = await begun(anext(channel.receiver))
     kinds = Kinds()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that it was never awaited
@@ -394,8 +391,7 @@ async def test_a_feed_that_is_cancelled_before_its_first_step_without_a_receiver
 async def test_a_second_feed_leaves_the_stream_of_the_first_alone(what: str) -> None:
     """Rule 23: one run for one channel, whatever becomes of the other before its first step."""
     channel = Channel[int]()
-    task = asyncio.create_task(channel.feed(count, 3))
-    await turns()
+    task = await begun(channel.feed(count, 3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         with suppress(asyncio.CancelledError):
@@ -461,8 +457,7 @@ async def test_an_error_of_func_leaves_feed_as_itself(
 ) -> None:
     """Rules 7 and 23: and the stream fails by it."""
     channel = Channel[int]()
-    task = asyncio.create_task(channel.feed(func))
-    await turns()
+    task = await begun(channel.feed(func))
     error = task.exception()
     assert type(error) is kind
     await failed(channel.receiver, error)
@@ -496,8 +491,7 @@ async def test_a_cancellation_from_outside_leaves_feed_as_the_very_object(buffer
             raise
 
     channel = Channel[int](buffer=buffer)
-    task = asyncio.create_task(note(channel.feed(produce)))
-    await turns()
+    task = await begun(note(channel.feed(produce)))
     task.cancel("a message")
     await turns()
     assert task.cancelled()
@@ -568,8 +562,7 @@ async def test_an_error_and_a_cancellation_from_outside_that_come_together() -> 
         log.append("went on")
 
     channel = Channel[int]()
-    task = asyncio.create_task(run(channel.feed(produce)))
-    await turns()
+    task = await begun(run(channel.feed(produce)))
     await channel.receiver.aclose()
     await turns()
     assert task.cancelled() is (sys.version_info >= (3, 13))
@@ -701,8 +694,7 @@ async def test_a_quiet_end_finds_no_cancellation_in_a_circle_of_errors() -> None
             raise
 
     channel = Channel[int]()
-    task = asyncio.create_task(channel.feed(produce))
-    await turns()
+    task = await begun(channel.feed(produce))
     task.cancel()
     await channel.receiver.aclose()
     await asyncio.wait([task])
@@ -886,8 +878,7 @@ async def test_a_scope_around_it_catches_its_own_cancellation(
     counts: list[int] = []
 
     async def run() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         async with around() as cancel:
             cancels.append(cancel)
             await channel.feed(inside)
@@ -918,8 +909,7 @@ async def test_a_scope_around_it_notices_nothing_when_the_receiver_is_closed(
     log: list[str] = []
 
     async def run() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         with suppress(AssertionError):  # the scope was not cancelled
             async with around():
                 await channel.feed(inside)

@@ -29,6 +29,7 @@ from tqdm.asyncio import tqdm as async_tqdm
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderContext, SenderFailed, stream
 from tests.loops import turns
+from tests.outcomes import begun
 
 T = TypeVar("T")
 Log: TypeAlias = list[str]
@@ -827,8 +828,7 @@ async def test_asks_that_were_gathered_and_cancelled_have_taken_nothing() -> Non
 async def test_a_shielded_ask_goes_on_and_takes_an_item() -> None:
     """Rule 14: it was not cancelled. Who shields an ask has to keep it, for the item is in there."""
     channel = Channel[int]()
-    kept = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    kept = await begun(anext(channel.receiver))
     for ask in (kept, anext(channel.receiver)):
         with suppress(TimeoutError):
             async with asyncio.timeout(0) as timeout:

@@ -14,7 +14,7 @@ import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderFailed
 from tests.loops import EVERY_LOOP, LOOPS, LoopFactory, turns
-from tests.outcomes import done, rest
+from tests.outcomes import all_begun, all_done, begun, done, raises, rest
 from tests.producers import count as produce_numbers
 
 T = TypeVar("T")
@@ -85,8 +85,7 @@ def refused(run: Run, coroutine: Coroutine[Any, Any, object]) -> None:
 
 async def settle(channel: Channel[int]) -> None:
     """Make `channel` wait in the running loop, so that it belongs to it."""
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     ask.cancel()
     await turns()
     assert ask.cancelled()
@@ -106,8 +105,7 @@ async def test_an_itemizer_refuses_another_loop(buffer: int, run: Run) -> None:
         for _ in range(2):
             refused(run, itemize(0))
         assert repr(channel) == state
-        child = asyncio.create_task(itemize(1))
-        await turns()
+        child = await begun(itemize(1))
     assert await rest(channel.receiver) == [1]
     await done(child)
 
@@ -119,15 +117,13 @@ async def test_a_receiver_refuses_another_loop(buffer: int, run: Run) -> None:
     channel = Channel[int](buffer=buffer)
     await settle(channel)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 2)))
         state = repr(channel)
         for _ in range(2):
             refused(run, anext(channel.receiver))
         assert repr(channel) == state
     assert await rest(channel.receiver) == list(range(buffer + 2))
-    for child in children:
-        await done(child)
+    await all_done(children)
 
 
 @elsewhere
@@ -342,8 +338,7 @@ async def test_a_sender_refuses_another_loop(run: Run) -> None:
 async def test_tasks_that_wait_are_not_disturbed(buffer: int, run: Run) -> None:
     """Rule 19: harms nothing, in the middle of a wait on either side."""
     channel = Channel[int](buffer=buffer)
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     async with channel.sender as itemize:
         refused(run, itemize(0))
         refused(run, anext(channel.receiver))
@@ -352,16 +347,14 @@ async def test_tasks_that_wait_are_not_disturbed(buffer: int, run: Run) -> None:
         refused(run, itemize(0))
         refused(run, anext(channel.receiver))
     assert await rest(channel.receiver) == list(range(1, buffer + 2))
-    for child in children:
-        await done(child)
+    await all_done(children)
 
 
 async def test_an_itemizer_that_waits_binds_the_channel() -> None:
     """Rule 19: the first wait may be on either side."""
     channel = Channel[int]()
     async with channel.sender as itemize:
-        child = asyncio.create_task(itemize(1))
-        await turns()
+        child = await begun(itemize(1))
         refused(in_thread_with_loop, anext(channel.receiver))
     assert await rest(channel.receiver) == [1]
     await done(child)
@@ -427,8 +420,7 @@ def test_a_channel_in_use_keeps_to_its_loop_when_that_is_closed(buffer: int) -> 
         itemizers.append(itemize)
         sent: list[asyncio.Task[None]] = []
         for item in range(3):
-            ask = asyncio.create_task(anext(channel.receiver))
-            await turns()
+            ask = await begun(anext(channel.receiver))
             sent.append(asyncio.create_task(itemize(item)))
             assert await ask == item
         sent[-1].cancel()
@@ -498,8 +490,7 @@ async def test_another_thread_can_use_the_channels_own_loop() -> None:
 async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Close) -> None:
     """Rules 7 and 19: a coroutine that is thrown away is closed where it is collected; its block fails the stream, and no more."""
     channel = Channel[int](buffer=1)
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     log: list[str] = []
 
     async def write() -> None:
@@ -514,8 +505,7 @@ async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Clo
     writing = write()
     writing.send(None)
     assert await done(ask) == 1
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     close(writing.close)
     assert log == ["left by its closing"]
     for _ in range(2):
@@ -523,8 +513,7 @@ async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Clo
             await done(ask)
         assert isinstance(caught.value.__cause__, GeneratorExit)
         ask = asyncio.create_task(anext(channel.receiver))
-    with pytest.raises(SenderFailed):
-        await done(ask)
+    await raises(SenderFailed, ask)
 
 
 def test_a_loop_that_moves_to_another_thread_takes_its_channels_along() -> None:
@@ -536,8 +525,7 @@ def test_a_loop_that_moves_to_another_thread_takes_its_channels_along() -> None:
         return await anext(channel.receiver)
 
     async def wait_in_vain() -> None:
-        ask = asyncio.create_task(take())
-        await turns()
+        ask = await begun(take())
         ask.cancel()
         await asyncio.wait([ask])
 
@@ -588,8 +576,7 @@ async def test_a_receivers_block_that_python_closes_elsewhere_is_left_unchanged(
             raise
 
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in (1, 2)]
-        await turns()
+        children = await all_begun(map(itemize, (1, 2)))
         reading = read()
         reading.send(None)
         await turns()
@@ -597,9 +584,7 @@ async def test_a_receivers_block_that_python_closes_elsewhere_is_left_unchanged(
         close(reading.close)
         assert log == ["1", "left by its closing"]
         assert channel.receiver.take_ready() == []
-        for child in children:
-            with pytest.raises(ReceiverClosed):
-                await done(child)
+        await raises(ReceiverClosed, *children)
         with pytest.raises(ReceiverClosed):
             await itemize(2)
     with pytest.raises(StopAsyncIteration):
@@ -666,8 +651,7 @@ async def story(buffer: int, log: dict[str, list[str]]) -> None:
         await channel.receiver.aclose()
         tell("consumer", "has closed")
 
-    reading = asyncio.create_task(read())
-    await turns()
+    reading = await begun(read())
     writing = asyncio.create_task(write())
     await turns(60)
     await done(reading)

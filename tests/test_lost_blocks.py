@@ -20,7 +20,7 @@ import pytest
 from chanstream import Channel, Itemizer, Receiver, SenderClosed, SenderFailed
 from tests.garbage import COUNTED, let_go
 from tests.loops import turns
-from tests.outcomes import collect, done, rest, wait_for
+from tests.outcomes import begun, collect, done, rest, wait_for
 from tests.producers import count, logged
 
 pytestmark = pytest.mark.usefixtures("no_collector")
@@ -135,8 +135,7 @@ async def lose_a_client(log: list[str]) -> None:
         if number == 1:
             await asyncio.Event().wait()
 
-    response = asyncio.create_task(respond(send))
-    await turns()
+    response = await begun(respond(send))
     response.cancel()
     await asyncio.wait([response])
     del response

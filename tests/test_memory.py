@@ -15,7 +15,7 @@ import pytest
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed
 from tests.garbage import COUNTED, is_gone, let_go
 from tests.loops import turns
-from tests.outcomes import Broken, done
+from tests.outcomes import Broken, all_begun, all_done, begun, done
 
 pytestmark = pytest.mark.usefixtures("no_collector")
 
@@ -101,14 +101,12 @@ async def test_an_item_that_waited_for_its_place_is_free_when_it_was_consumed(bu
     """Rule 22: the sender that waited with it has gone on, and nothing has been sent since."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(maker.send(itemize)) for _ in range(buffer + 2)]
-        await turns()
+        children = await all_begun(maker.send(itemize) for _ in range(buffer + 2))
         for number in range(buffer + 2):
             await anext(channel.receiver)
             await turns()
             assert maker.alive == buffer + 1 - number
-        for child in children:
-            await done(child)
+        await all_done(children)
 
 
 @every_buffer
@@ -116,8 +114,7 @@ async def test_a_closed_channel_keeps_no_item(buffer: int) -> None:
     """Rule 22: neither those in the buffer nor those whose senders wait, from the closing on."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(maker.send(itemize)) for _ in range(buffer + 3)]
-        await turns()
+        children = await all_begun(maker.send(itemize) for _ in range(buffer + 3))
         await anext(channel.receiver)
         assert maker.alive == buffer + 2
         await channel.receiver.aclose()
@@ -134,8 +131,7 @@ async def test_a_dropped_receiver_keeps_no_item(buffer: int) -> None:
     async with channel.sender as itemize:
         for _ in range(buffer):
             await maker.send(itemize)
-        child = asyncio.create_task(maker.send(itemize))
-        await turns()
+        child = await begun(maker.send(itemize))
         assert maker.alive == buffer + 1
         del channel
         let_go()
@@ -179,8 +175,7 @@ async def test_a_withdrawn_item_is_free(buffer: int) -> None:
     async with channel.sender as itemize:
         for _ in range(buffer):
             await maker.send(itemize)
-        children = [asyncio.create_task(maker.send(itemize)) for _ in range(3)]
-        await turns()
+        children = await all_begun(maker.send(itemize) for _ in range(3))
         for number, child in enumerate(children):
             child.cancel()
             await turns()
@@ -192,8 +187,7 @@ async def test_a_withdrawn_item_is_free(buffer: int) -> None:
 async def test_a_channel_whose_block_was_cancelled_keeps_no_withdrawn_item(buffer: int) -> None:
     """Rule 22: the error of the block is kept until an ask has raised it, the item in its traceback is not."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
-    task = asyncio.create_task(maker.write(channel.sender, buffer + 1))
-    await turns()
+    task = await begun(maker.write(channel.sender, buffer + 1))
     assert maker.alive == buffer + 1
     task.cancel()
     await turns()
@@ -238,8 +232,7 @@ async def test_a_closed_channel_keeps_no_error(buffer: int) -> None:
 async def test_a_closed_channel_keeps_an_error_only_for_asks_that_wait(buffer: int) -> None:
     """Rule 22: the asks that waited when the block failed raise it, then it is forgotten, also when one of them is cancelled."""
     channel = Channel[Thing](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     error = await fail(channel.sender)
     await channel.receiver.aclose()
     assert error() is not None
@@ -303,8 +296,7 @@ async def test_a_quiet_end_keeps_no_error() -> None:
                 watched.append(ref(error))
                 raise
 
-    task = asyncio.create_task(send())
-    await turns()
+    task = await begun(send())
     await channel.receiver.aclose()
     await done(task)
     assert [is_gone(reference) for reference in watched] == [True]
@@ -352,8 +344,7 @@ async def test_a_channel_is_free_without_the_garbage_collector(buffer: int, end:
     channel = Channel[Thing](buffer=buffer)
     if end != "unused":
         ask = asyncio.create_task(anext(channel.receiver))
-        writing = asyncio.create_task(Maker().write(channel.sender, 1 if end == "normal" else 9))
-        await turns()
+        writing = await begun(Maker().write(channel.sender, 1 if end == "normal" else 9))
         await done(ask)
         if end == "normal":
             with pytest.raises(StopAsyncIteration):

@@ -24,7 +24,7 @@ import pytest
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderFailed, stream
 from tests.garbage import let_go
 from tests.loops import turns
-from tests.outcomes import collect, done
+from tests.outcomes import begun, collect, done
 from tests.producers import count
 
 GUIDE = Path(__file__).parent / "guide" / "errors.md"
@@ -453,8 +453,7 @@ def use_two_loops() -> None:
 
 
 async def wait_in_vain(channel: Channel[int]) -> None:
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     ask.cancel()
     await turns()
     assert ask.cancelled()

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed, offer
 from tests.loops import turns
-from tests.outcomes import done, rest
+from tests.outcomes import all_begun, all_done, begun, done, raises, rest
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 1, 2, 5])
 buffered = pytest.mark.parametrize("buffer", [1, 2, 5])
@@ -83,10 +83,8 @@ async def test_a_call_that_finds_room_does_not_overtake_one_that_waits(buffer: i
     async with channel.sender as itemize:
         for _ in range(buffer):
             await itemize("buffered")
-        waiting = asyncio.create_task(itemize("early"))
-        await turns()
-        overtaking = asyncio.create_task(take_and_call(itemize))
-        await turns()
+        waiting = await begun(itemize("early"))
+        overtaking = await begun(take_and_call(itemize))
         rest = [await anext(channel.receiver) for _ in range(buffer + 1)]
         assert rest[-2:] == ["early", "late"]
         await done(waiting)
@@ -97,8 +95,7 @@ async def test_a_call_that_finds_room_does_not_overtake_one_that_waits(buffer: i
 async def test_an_item_is_taken_once(buffer: int) -> None:
     """Rule 1: two ask for one item, one gets it, and the other goes on waiting."""
     channel = Channel[str](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     async with channel.sender as itemize:
         sent = asyncio.create_task(itemize("first"))
         assert await done(asks[0]) == "first"
@@ -117,12 +114,10 @@ async def test_an_item_is_not_taken_again_while_its_itemizer_waits() -> None:
     async with channel.sender as itemize:
         sent = asyncio.create_task(itemize("first"))
         assert await anext(channel.receiver) == "first"
-        again = asyncio.create_task(anext(channel.receiver))
-        await turns()
+        again = await begun(anext(channel.receiver))
         assert not again.done()
         await done(sent)
-    with pytest.raises(StopAsyncIteration):
-        await done(again)
+    await raises(StopAsyncIteration, again)
 
 
 # Rule 2.
@@ -132,8 +127,7 @@ async def test_in_lock_step_an_itemizer_waits_until_its_item_is_taken() -> None:
     """Rule 2: it returns only after x was taken."""
     channel = Channel[str]()
     async with channel.sender as itemize:
-        sent = asyncio.create_task(itemize("item"))
-        await turns()
+        sent = await begun(itemize("item"))
         assert not sent.done()
         assert await anext(channel.receiver) == "item"
     await channel.receiver.aclose()
@@ -168,8 +162,7 @@ async def test_in_lock_step_an_ask_that_finds_an_item_releases_the_itemizer_befo
     channel = Channel[str]()
     async with channel.sender as itemize:
         first = asyncio.create_task(itemize("first"))
-        second = asyncio.create_task(itemize("second"))
-        await turns()
+        second = await begun(itemize("second"))
         assert await anext(channel.receiver) == "first"
         await turns()
         assert (first.done(), second.done()) == (False, False)
@@ -178,15 +171,13 @@ async def test_in_lock_step_an_ask_that_finds_an_item_releases_the_itemizer_befo
         assert (first.done(), second.done()) == (True, False)
         ask = asyncio.create_task(anext(channel.receiver))
         await done(second)
-    with pytest.raises(StopAsyncIteration):
-        await done(ask)
+    await raises(StopAsyncIteration, ask)
 
 
 async def test_in_lock_step_another_consumer_that_waits_already_has_asked() -> None:
     """Rule 2: or by another one already waiting."""
     channel = Channel[str]()
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     async with channel.sender as itemize:
         sent = asyncio.create_task(itemize("first"))
         await done(sent)
@@ -197,8 +188,7 @@ async def test_in_lock_step_another_consumer_that_waits_already_has_asked() -> N
         assert not sent.done()  # no other waits behind this one
         ask = asyncio.create_task(anext(channel.receiver))
         await done(sent)
-    with pytest.raises(StopAsyncIteration):
-        await done(ask)
+    await raises(StopAsyncIteration, ask)
 
 
 @pytest.mark.parametrize("producer", [0, 1, 3])
@@ -276,13 +266,11 @@ async def test_without_room_an_itemizer_waits_until_an_item_is_taken(buffer: int
     async with channel.sender as itemize:
         for item in range(buffer):
             await itemize(item)
-        sent = asyncio.create_task(itemize(buffer))
-        await turns()
+        sent = await begun(itemize(buffer))
         assert not sent.done()
         assert await anext(channel.receiver) == 0
         await done(sent)  # no further item has been asked for
-        sent = asyncio.create_task(itemize(buffer + 1))
-        await turns()
+        sent = await begun(itemize(buffer + 1))
         assert not sent.done()
         assert await anext(channel.receiver) == 1
         await done(sent)
@@ -300,8 +288,7 @@ async def test_senders_are_released_first_come_first_served(buffer: int) -> None
         returned.append(item)
 
     async with channel.sender as itemize:
-        tasks = [asyncio.create_task(send(itemize, item)) for item in range(buffer + 4)]
-        await turns()
+        tasks = await all_begun(send(itemize, item) for item in range(buffer + 4))
         for taken in range(4):
             assert returned == list(range(buffer + taken))
             assert await anext(channel.receiver) == taken
@@ -316,13 +303,11 @@ async def test_all_items_can_be_taken_before_a_waiting_sender_has_its_turn(buffe
     """Rule 3: an item whose sender still waits is taken in its order, and releases the sender as well."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        tasks = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        tasks = await all_begun(map(itemize, range(buffer + 3)))
         given = turns_given()
         assert [await anext(channel.receiver) for _ in range(buffer + 3)] == list(range(buffer + 3))
         assert given() == 0
-        for task in tasks:
-            await done(task)
+        await all_done(tasks)
         await itemize(0)
         assert await anext(channel.receiver) == 0
 
@@ -337,14 +322,12 @@ async def test_several_free_places_release_several_senders(buffer: int, more: in
     channel = Channel[int](buffer=buffer)
     size = 3 * buffer + 1
     async with channel.sender as itemize:
-        tasks = [asyncio.create_task(itemize(item)) for item in range(size)]
-        await turns()
+        tasks = await all_begun(map(itemize, range(size)))
         assert [await anext(channel.receiver) for _ in range(buffer + more)] == list(range(buffer + more))
         await turns()
         assert [task.done() for task in tasks] == [item < 2 * buffer + more for item in range(size)]
     assert await rest(channel.receiver) == list(range(buffer + more, size))
-    for task in tasks:
-        await done(task)
+    await all_done(tasks)
 
 
 # An end that never has to wait.
@@ -531,8 +514,7 @@ def test_a_turn_that_is_due_binds_no_loop() -> None:
 async def test_consumers_are_served_first_come_first_served(buffer: int) -> None:
     """Rule 4: each item goes to one of them, to the ask that came first."""
     channel = Channel[int](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(4))
 
     async def write() -> None:
         async with channel.sender as itemize:
@@ -550,8 +532,7 @@ async def test_consumers_are_served_first_come_first_served(buffer: int) -> None
 async def test_an_ask_that_finds_an_item_does_not_overtake_one_that_waits_for_it(buffer: int) -> None:
     """Rule 4: an item is there from the call of the itemizer until the first consumer in line has its turn."""
     channel = Channel[str](buffer=buffer)
-    early = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    early = await begun(anext(channel.receiver))
     async with channel.sender as itemize:
         await itemize("first")
         late = asyncio.create_task(itemize("second"))
@@ -563,16 +544,14 @@ async def test_an_ask_that_finds_an_item_does_not_overtake_one_that_waits_for_it
 async def test_in_lock_step_too_an_ask_does_not_overtake_one_that_waits() -> None:
     """Rule 4: the newcomer has its turn between the offer of the item and the turn of the first in line."""
     channel = Channel[str]()
-    early = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    early = await begun(anext(channel.receiver))
     async with channel.sender as itemize:
         sent = asyncio.create_task(itemize("first"))
         late = asyncio.create_task(anext(channel.receiver))
         assert await done(early) == "first"
         assert not late.done()
         await done(sent)
-    with pytest.raises(StopAsyncIteration):
-        await done(late)
+    await raises(StopAsyncIteration, late)
 
 
 @every_buffer
@@ -597,12 +576,10 @@ async def test_every_worker_of_a_pool_gets_busy(buffer: int, size: int, *, worke
                 await itemize(item)
 
     if workers_first:
-        workers = [asyncio.create_task(work()) for _ in range(size)]
-        await turns()
+        workers = await all_begun(work() for _ in range(size))
         writing = asyncio.create_task(write())
     else:
-        writing = asyncio.create_task(write())
-        await turns()
+        writing = await begun(write())
         workers = [asyncio.create_task(work()) for _ in range(size)]
     await turns(10 + 10 * size)
     assert busy == list(range(size))
@@ -610,8 +587,7 @@ async def test_every_worker_of_a_pool_gets_busy(buffer: int, size: int, *, worke
     go_on.set()
     await turns(10 + 10 * size)
     assert sorted(finished) == list(range(2 * size + 1))
-    for worker in workers:
-        await done(worker)
+    await all_done(workers)
     await done(writing)
 
 
@@ -638,8 +614,7 @@ async def test_each_item_goes_to_one_of_several_loops(buffer: int) -> None:
     tasks = [asyncio.create_task(read(name, pause)) for pause, name in enumerate(taken)]
     tasks.append(asyncio.create_task(write()))
     await turns(60)
-    for task in tasks:
-        await done(task)
+    await all_done(tasks)
     everything = [item for items in taken.values() for item in items]
     assert sorted(everything) == [(name, number) for name in "abc" for number in range(6)]
     assert all(taken.values())

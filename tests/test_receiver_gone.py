@@ -15,8 +15,8 @@ import anyio
 import pytest
 
 from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderContext
-from tests.loops import turns
-from tests.outcomes import Broken, closed_early, done
+from tests.loops import this_task, turns
+from tests.outcomes import Broken, begun, closed_early, done
 
 Carrier = Callable[[Itemizer[int], int], Awaitable[object]]
 
@@ -197,8 +197,7 @@ async def test_a_group_of_a_closing_and_an_error_is_no_exception_and_passes_thro
         except* Broken as failures:
             log.extend(failures.exceptions)
 
-    handling = asyncio.create_task(handle())
-    await turns()
+    handling = await begun(handle())
     await channel.receiver.aclose()
     await done(handling, 30)
     assert [type(each) for each in log] == [ReceiverClosed, Broken]
@@ -269,8 +268,7 @@ async def test_a_quiet_end_hides_no_cancellation() -> None:
     """Rule 11: from Python 3.13 on, the next `await` raises the cancellation in whose place ReceiverClosed was raised."""
     channel = Channel[int]()
     log: list[str] = []
-    task = asyncio.create_task(cleans_up_with(channel.sender, log))
-    await turns()
+    task = await begun(cleans_up_with(channel.sender, log))
     await channel.receiver.aclose()
     task.cancel()
     await asyncio.wait([task])
@@ -292,8 +290,7 @@ if CANCELS_AGAIN:  # elsewhere a timeout can't take back a cancellation that is 
                 async with asyncio.timeout(0):
                     await cleans_up_with(channel.sender, log)
             await turns(1)
-            task = asyncio.current_task()
-            assert task is not None
+            task = this_task()
             return task.cancelling()
 
         assert await asyncio.create_task(run()) == 0
@@ -314,8 +311,7 @@ async def test_a_quiet_end_brings_no_cancellation_back_that_was_swallowed_before
         await turns(1)
         log.append("went on")
 
-    task = asyncio.create_task(run(channel.receiver))
-    await turns()
+    task = await begun(run(channel.receiver))
     task.cancel()
     await done(task)
     assert log == ["went on"]
@@ -332,8 +328,7 @@ async def test_a_block_that_is_left_by_a_cancellation_is_cancelled_although_the_
             await asyncio.Event().wait()
         log.append("after the block")
 
-    task = asyncio.create_task(run())
-    await turns()
+    task = await begun(run())
     await channel.receiver.aclose()
     task.cancel()
     await turns()

@@ -25,8 +25,8 @@ from typing_extensions import override
 
 from chanstream import Channel, Itemizer, stream
 from tests.garbage import is_gone
-from tests.loops import turns
-from tests.outcomes import collect, wait_for
+from tests.loops import this_task, turns
+from tests.outcomes import begun, collect, wait_for
 from tests.producers import busy, count, logged
 
 T = TypeVar("T")
@@ -922,8 +922,7 @@ async def test_a_cancellation_reaches_func_where_it_awaits_and_can_be_handled_th
             await itemize(f"cancelled {error}")
         await itemize("after")
 
-    task = asyncio.create_task(collect(stream(produce)))
-    await turns()
+    task = await begun(collect(stream(produce)))
     task.cancel("by the test")
     assert await task == ["before", "cancelled by the test", "after"]
 
@@ -968,8 +967,7 @@ async def test_a_stream_that_is_asked_twice_at_once_refuses_the_second(
         await count(itemize, 2)
 
     rows = stream(produce)
-    first = asyncio.create_task(wait_for(anext(rows)))
-    await turns()
+    first = await begun(wait_for(anext(rows)))
     with pytest.raises(RuntimeError, match="already running"):
         await again(rows)
     event.set()
@@ -1326,8 +1324,7 @@ async def test_a_cancellation_that_func_handled_is_free_in_the_next_turn() -> No
             watch.append(weakref.ref(error))
         await itemize(2)
 
-    task = asyncio.current_task()
-    assert task is not None
+    task = this_task()
     rows = stream(produce)
     gc.collect()
     gc.disable()

@@ -15,7 +15,7 @@ from chanstream import Channel, ReceiverClosed
 from chanstream._call_graph import Edges
 from chanstream._waiting import SKIPS, BoundState, SpinPolicy, Waiter, park, spin, turn
 from tests.loops import turns
-from tests.outcomes import Broken
+from tests.outcomes import Broken, begun
 
 
 def new_waiter(*, bound: bool = True) -> Waiter[int]:
@@ -39,8 +39,7 @@ async def parked(waiter: Waiter[int]) -> asyncio.Task[None]:
     async def sleep() -> None:
         await park(waiter)
 
-    task = asyncio.create_task(sleep())
-    await turns()
+    task = await begun(sleep())
     assert not task.done()
     assert waiter.policy.state.parked == 1
     return task
@@ -153,8 +152,7 @@ async def test_a_ticket_that_is_woken_again_wakes_once(waiter: Waiter[int]) -> N
         await park(waiter)
         await gate.wait()
 
-    task = asyncio.create_task(sleep_and_go_on())
-    await turns()
+    task = await begun(sleep_and_go_on())
     for _ in range(3):
         waiter.wake()
     await turns()
@@ -203,8 +201,7 @@ async def test_a_task_that_is_cancelled_twice_at_once_raises_one_cancellation(wa
             seen.append(str(cancelled))
         await park(waiter)
 
-    task = asyncio.create_task(sleep())
-    await turns()
+    task = await begun(sleep())
     task.cancel("first")
     task.cancel("second")
     await turns()
@@ -299,8 +296,7 @@ async def test_the_repr_of_a_task_names_the_end_at_which_it_waits(end: str, purp
     channel = Channel[int]()
     itemize = await channel.sender.__aenter__()
     waiting: Coroutine[object, object, object] = itemize(1) if end == "sender" else anext(channel.receiver)
-    task = asyncio.create_task(waiting)
-    await turns()
+    task = await begun(waiting)
     assert f"wait_for=<{purpose} {channel!r}>" in repr(task)
     task.cancel()
     await turns()
@@ -330,8 +326,7 @@ async def test_an_end_that_is_woken_in_vain_waits_on(end: str) -> None:
     async def read() -> None:
         taken.extend([item async for item in channel.receiver])
 
-    task = asyncio.create_task(write() if end == "sender" else read())
-    await turns()
+    task = await begun(write() if end == "sender" else read())
     state = channel._state
     ticket = state.senders.first or state.receivers.first
     assert isinstance(ticket, Waiter)
