@@ -7,7 +7,8 @@ Only `collect` waits for as long as it takes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import pytest
@@ -26,6 +27,7 @@ __all__ = [
     "done",
     "ended",
     "failed",
+    "left_by",
     "over",
     "raises",
     "rest",
@@ -39,6 +41,19 @@ E = TypeVar("E", bound=BaseException)
 
 class Broken(Exception):
     """What goes wrong in a sender block."""
+
+
+@contextmanager
+def left_by(error: BaseException | None) -> Iterator[None]:
+    """What is inside is left by `error` itself, or normally."""
+    left: BaseException | None = None
+    try:
+        yield
+    except BaseException as caught:
+        if caught is not error:
+            raise
+        left = caught
+    assert left is error
 
 
 async def wait_for(awaitable: Awaitable[T]) -> T:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import TypeAlias, TypeVar
 
-from chanstream import Channel, Itemizer, stream
+from chanstream import Channel, Itemizer, SenderContext, stream
 from tests.loops import turns
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "feeding",
     "logged",
     "streamed",
+    "write",
 ]
 
 T = TypeVar("T")
@@ -59,6 +60,15 @@ async def failing_cleanup(itemize: Itemizer[int], error: BaseException) -> None:
         await count(itemize, 1_000)
     finally:
         raise error
+
+
+async def write(sink: SenderContext[T], items: Iterable[T], error: BaseException | None = None) -> None:
+    """Pass `items` on in a block of `sink`, and fail by `error`."""
+    async with sink as itemize:
+        for item in items:
+            await itemize(item)
+        if error is not None:
+            raise error
 
 
 async def logged(itemize: Itemizer[int], log: list[str], up_to: int = 1_000) -> None:
