@@ -15,7 +15,8 @@ import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderFailed
 from tests.loops import this_task, turns
-from tests.outcomes import Broken, all_begun, all_done, begun, closed_early, done, raises, rest
+from tests.outcomes import Broken, all_begun, all_done, begun, closed_early, done, ended, left_by, raises, rest
+from tests.producers import write
 
 T = TypeVar("T")
 
@@ -181,32 +182,19 @@ async def test_of_two_receivers_the_second_is_cancelled(buffer: int) -> None:
 
 
 @every_buffer
-async def test_a_cancelled_ask_does_not_keep_the_end_from_others(buffer: int) -> None:
-    """Rule 14: the end wakes every ask, and stays."""
+@pytest.mark.parametrize("error", [None, Broken()])
+async def test_a_cancelled_ask_does_not_keep_the_end_from_others(buffer: int, error: Broken | None) -> None:
+    """Rule 14: the end wakes every ask, and stays; nor that by an error."""
     channel = Channel[int](buffer=buffer)
     asks = await all_begun(anext(channel.receiver) for _ in range(3))
-    async with channel.sender:
-        woken_and_cancelled(asks[0])
-    await raises(StopAsyncIteration, *asks[1:])
-    assert asks[0].cancelled()
-    await finish(channel, [])
-
-
-@every_buffer
-async def test_a_cancelled_ask_does_not_keep_a_failure_from_others(buffer: int) -> None:
-    """Rule 14: nor the end by an error."""
-    channel = Channel[int](buffer=buffer)
-    asks = await all_begun(anext(channel.receiver) for _ in range(2))
-
-    async def fail() -> None:
+    with left_by(error):
         async with channel.sender:
             woken_and_cancelled(asks[0])
-            raise Broken
-
-    with pytest.raises(Broken):
-        await fail()
-    await raises(SenderFailed, asks[1])
+            if error is not None:
+                raise error
+    await raises(StopAsyncIteration if error is None else SenderFailed, *asks[1:])
     assert asks[0].cancelled()
+    await ended(channel.receiver, error)
 
 
 async def test_an_ask_that_was_woken_in_vain_waits_on() -> None:
@@ -349,18 +337,11 @@ async def test_in_lock_step_a_released_itemize_that_is_cancelled_has_delivered()
 async def test_a_delivered_item_stays_delivered_when_the_block_is_cancelled(buffer: int) -> None:
     """Rules 7 and 15: what was taken comes once, and the stream is truncated."""
     channel = Channel[int](buffer=buffer)
-
-    async def write() -> None:
-        async with channel.sender as itemize:
-            for item in range(9):
-                await itemize(item)
-
-    task = asyncio.create_task(write())
+    task = asyncio.create_task(write(channel.sender, range(9)))
     assert await anext(channel.receiver) == 0
     await turns()
     await cancelled(task)
-    for item in range(1, buffer + 1):
-        assert await anext(channel.receiver) == item
+    assert [await anext(channel.receiver) for _ in range(buffer)] == list(range(1, buffer + 1))
     with pytest.raises(SenderFailed):
         await anext(channel.receiver)
 
@@ -502,25 +483,14 @@ async def run(buffer: int, moments: dict[str, int], *, parked: bool) -> None:
     await finish(channel, [])
 
 
+@pytest.mark.parametrize("victims", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("buffer", [0, 1, 2])
 @pytest.mark.parametrize("parked", [False, True])
 async def test_no_cancellation_loses_doubles_or_reorders_an_item_or_leaves_a_task_waiting(
-    buffer: int, monkeypatch: pytest.MonkeyPatch, *, parked: bool
+    victims: int, buffer: int, monkeypatch: pytest.MonkeyPatch, *, parked: bool
 ) -> None:
-    """Rule 16: each of two senders and two consumers, cancelled at every moment."""
+    """Rule 16: each of two senders and two consumers, and each pair of them, cancelled at every moment."""
     # In debug mode every task and future notes its whole stack, pytest's own included, which takes longer than the rest.
     monkeypatch.setattr(sys, "tracebacklimit", 1, raising=False)
-    for victim, moment in product("abxy", range(12)):
-        await run(buffer, {victim: moment}, parked=parked)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("buffer", [0, 1, 2])
-@pytest.mark.parametrize("parked", [False, True])
-async def test_no_two_cancellations_lose_double_or_reorder_an_item_or_leave_a_task_waiting(
-    buffer: int, monkeypatch: pytest.MonkeyPatch, *, parked: bool
-) -> None:
-    """Rule 16: each pair of two senders and two consumers, cancelled at every moment."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1, raising=False)
-    for (one, other), first, second in product(combinations("abxy", 2), range(6), range(6)):
-        await run(buffer, {one: first, other: second}, parked=parked)
+    for names, moments in product(combinations("abxy", victims), product(range(12 // victims), repeat=victims)):
+        await run(buffer, dict(zip(names, moments, strict=True)), parked=parked)
