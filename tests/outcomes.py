@@ -31,6 +31,7 @@ __all__ = [
     "over",
     "raises",
     "rest",
+    "settle",
     "until",
     "wait_for",
 ]
@@ -99,6 +100,14 @@ async def raises(kind: type[E], *tasks: asyncio.Task[object]) -> list[E]:
             await done(task)
         errors.append(caught.value)
     return errors
+
+
+async def settle(channel: Channel[T]) -> None:
+    """Make `channel` wait in the running loop, so that it belongs to it."""
+    ask = await begun(anext(channel.receiver))
+    ask.cancel()
+    await turns()
+    assert ask.cancelled()
 
 
 async def rest(receiver: Receiver[T]) -> list[T]:

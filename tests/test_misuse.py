@@ -24,7 +24,7 @@ import pytest
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderFailed, stream
 from tests.garbage import let_go
 from tests.loops import turns
-from tests.outcomes import begun, collect, done
+from tests.outcomes import collect, done, settle
 from tests.producers import count
 
 GUIDE = Path(__file__).parent / "guide" / "errors.md"
@@ -448,15 +448,8 @@ def wait_without_a_loop(coroutine: Callable[[Channel[int]], object]) -> None:
 
 def use_two_loops() -> None:
     channel = Channel[int]()
-    asyncio.run(wait_in_vain(channel))
+    asyncio.run(settle(channel))
     asyncio.run(channel.receiver.aclose())
-
-
-async def wait_in_vain(channel: Channel[int]) -> None:
-    ask = await begun(anext(channel.receiver))
-    ask.cancel()
-    await turns()
-    assert ask.cancelled()
 
 
 async def drop_the_channel(_: Scene) -> None:
@@ -896,7 +889,7 @@ MISTAKES = (
 async def test_a_mistake_gets_its_error_and_changes_nothing(mistake: Mistake, attempt: Try) -> None:
     """Rule 21: the error names the object, the fact and the remedy, whenever the mistake is made; and the channel goes on."""
     scene = Scene(Channel[int](buffer=2))
-    await wait_in_vain(scene.channel)  # now it belongs to this loop
+    await settle(scene.channel)  # now it belongs to this loop
 
     async def make_it(moment: Moment) -> None:
         if moment in attempt.at:
