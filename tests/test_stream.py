@@ -1,6 +1,6 @@
 """Rule 18: a producer as an async generator, in the task of its consumer.
 
-Where an async generator says what is right, the test asks one: `native` and `streamed` are the same function twice.
+Where an async generator says what is right, the test asks one: `as_generator` makes it of the same function.
 """
 
 from __future__ import annotations
@@ -27,23 +27,15 @@ from chanstream import Channel, Itemizer, stream
 from tests.garbage import is_gone
 from tests.loops import this_task, turns
 from tests.outcomes import begun, collect, wait_for
-from tests.producers import busy, count, logged
+from tests.producers import BodyError, Halt, as_generator, busy, count, logged
 
 T = TypeVar("T")
 
 FOREIGN = r"^the itemizer of a stream\(\) was called outside of the body .* or by a task other than .*Channel\.fed_by$"
 
 
-class BodyError(Exception):
-    """What the producer fails with."""
-
-
 class Thrown(Exception):
     """What the consumer throws in."""
-
-
-class Halt(BaseException):
-    """An error that is no Exception, as KeyboardInterrupt is."""
 
 
 class Item:
@@ -57,11 +49,6 @@ class Bare:
         yield
         yield
         return "bare"
-
-
-async def numbers(up_to: int) -> AsyncGenerator[int, None]:
-    for number in range(up_to):
-        yield number
 
 
 async def told(awaitable: Awaitable[T]) -> T | str:
@@ -326,7 +313,7 @@ async def test_func_may_await_everything() -> None:
         await itemize(await asyncio.to_thread(str, "thread"))
         async for row in stream(count, 2):
             await itemize(row)
-        async for row in numbers(2):
+        async for row in as_generator(count)(2):
             await itemize(row)
         async with Channel[int]().fed_by(count, 2) as rows:
             async for row in rows:
@@ -410,13 +397,6 @@ async def test_context_variables_are_those_of_a_generator() -> None:
         await asyncio.sleep(0)
         await itemize(variable.get())
 
-    async def generate() -> AsyncGenerator[str, None]:
-        variable.set("of the body")
-        yield variable.get()
-        yield variable.get()
-        await asyncio.sleep(0)
-        yield variable.get()
-
     async def seen(rows: AsyncGenerator[str, None]) -> list[str]:
         seen = [variable.get(), await anext(rows), variable.get()]
         variable.set("of the consumer")
@@ -424,7 +404,7 @@ async def test_context_variables_are_those_of_a_generator() -> None:
         await rows.aclose()
         return seen
 
-    native = await asyncio.create_task(seen(generate()))
+    native = await asyncio.create_task(seen(as_generator(produce)()))
     assert await asyncio.create_task(seen(stream(produce))) == native
     assert native == ["default", "of the body", "of the body", "of the consumer", "of the consumer", "of the consumer"]
 
@@ -436,14 +416,11 @@ async def test_an_error_of_func_is_that_of_a_generator() -> None:
     """Rule 18: raised at the ask under way, before the first item too, and then it has ended. Ends are errors here."""
 
     async def produce(itemize: Itemizer[int], error: BaseException, after: int) -> None:
-        await count(itemize, after)
+        for number in range(after):
+            await itemize(number)
         raise error
 
-    async def generate(error: BaseException, after: int) -> AsyncGenerator[int, None]:
-        async for number in numbers(after):
-            yield number
-        raise error
-
+    generate = as_generator(produce)
     for kind in BodyError, Halt, GeneratorExit, asyncio.CancelledError, StopAsyncIteration, StopIteration:
         for after in range(3):
             generator, rows = generate(kind("x"), after), stream(produce, kind("x"), after)
@@ -505,23 +482,7 @@ async def helped(itemize: Itemizer[str], handles: str, log: list[str]) -> None:
     await handling(itemize, handles, log)
 
 
-async def native(handles: str, log: list[str]) -> AsyncGenerator[str, None]:
-    try:
-        yield "first"
-    except BaseException as error:
-        log.append(repr(error))
-        if handles == "passes on":
-            raise
-        if handles == "gives another":
-            yield "another"
-        if handles == "replaces":
-            raise BodyError from error
-    finally:
-        await asyncio.sleep(0)
-        log.append("cleaned")
-        if handles == "gives in the cleanup":
-            yield "cleanup"
-    yield "last"
+native = as_generator(handling)
 
 
 @pytest.mark.parametrize("func", [handling, helped])
@@ -622,49 +583,26 @@ def contexts(error: BaseException | None) -> list[str]:
     return chain
 
 
-class Bodies:
-    """Pairs of a generator and a producer that do the same, and note with what contexts they get what is thrown in."""
+async def plain(itemize: Itemizer[int], log: list[list[str]]) -> None:
+    try:
+        await itemize(1)
+    except BaseException as error:
+        log.append(contexts(error))
+        raise
 
-    def __init__(self) -> None:
-        self.log: list[list[str]] = []
 
-    async def plain(self) -> AsyncGenerator[int, None]:
-        try:
-            yield 1
-        except BaseException as error:
-            self.log.append(contexts(error))
-            raise
+async def gives_while_handling(itemize: Itemizer[int], _: list[list[str]]) -> None:
+    try:
+        fail(LookupError())
+    except LookupError:
+        await itemize(1)
 
-    async def plain_producer(self, itemize: Itemizer[int]) -> None:
-        try:
-            await itemize(1)
-        except BaseException as error:
-            self.log.append(contexts(error))
-            raise
 
-    async def handling(self) -> AsyncGenerator[int, None]:
-        try:
-            fail(LookupError())
-        except LookupError:
-            yield 1
-
-    async def handling_producer(self, itemize: Itemizer[int]) -> None:
-        try:
-            fail(LookupError())
-        except LookupError:
-            await itemize(1)
-
-    async def failing(self) -> AsyncGenerator[int, None]:
-        try:
-            yield 1
-        finally:
-            raise BodyError
-
-    async def failing_producer(self, itemize: Itemizer[int]) -> None:
-        try:
-            await itemize(1)
-        finally:
-            raise BodyError
+async def fails_in_the_end(itemize: Itemizer[int], _: list[list[str]]) -> None:
+    try:
+        await itemize(1)
+    finally:
+        raise BodyError
 
 
 def closes(rows: AsyncGenerator[int, None]) -> Awaitable[object]:
@@ -682,20 +620,19 @@ def throws_what_has_a_context(rows: AsyncGenerator[int, None]) -> Awaitable[obje
 
 
 @pytest.mark.parametrize("ends", [closes, throws, throws_what_has_a_context])
-@pytest.mark.parametrize("body", ["plain", pytest.param("handling", marks=pytest.mark.cpython), "failing"])
+@pytest.mark.parametrize("body", [plain, pytest.param(gives_while_handling, marks=pytest.mark.cpython), fails_in_the_end])
 async def test_what_is_thrown_in_by_a_handler_has_the_context_that_a_generator_gives(
-    body: str, ends: Callable[[AsyncGenerator[int, None]], Awaitable[object]]
+    body: Callable[[Itemizer[int], list[list[str]]], Coroutine[object, object, None]],
+    ends: Callable[[AsyncGenerator[int, None]], Awaitable[object]],
 ) -> None:
     """Rule 18: that of what func is handling, and not of what its consumer is.
 
     On PyPy, what is thrown into a generator gets that of its consumer first, and the two can't be told apart.
     """
-    bodies = Bodies()
-    generator: Callable[[], AsyncGenerator[int, None]] = getattr(bodies, body)
-    producer: Callable[[Itemizer[int]], Coroutine[object, object, None]] = getattr(bodies, f"{body}_producer")
 
-    async def met(rows: AsyncGenerator[int, None]) -> list[list[str]]:
-        bodies.log.clear()
+    async def met(make: Callable[[list[list[str]]], AsyncGenerator[int, None]]) -> list[list[str]]:
+        log: list[list[str]] = []
+        rows = make(log)
         assert await anext(rows) == 1
         try:
             fail(KeyError())
@@ -703,10 +640,10 @@ async def test_what_is_thrown_in_by_a_handler_has_the_context_that_a_generator_g
             try:
                 await ends(rows)
             except (Thrown, BodyError) as error:
-                bodies.log.append(contexts(error))
-        return bodies.log.copy()
+                log.append(contexts(error))
+        return log
 
-    assert await met(stream(producer)) == await met(generator())
+    assert await met(lambda log: stream(body, log)) == await met(as_generator(body))
 
 
 async def test_a_stream_closed_at_any_item_is_cleaned_up() -> None:
@@ -862,25 +799,6 @@ async def test_closing_a_stream_closes_the_streams_inside_it() -> None:
 # Cancellation.
 
 
-async def busy_generator(log: list[str], event: asyncio.Event) -> AsyncGenerator[str, None]:
-    log.append("start")
-    try:
-        yield "first"
-        await asyncio.sleep(0)
-        await asyncio.create_task(turns(1))
-        async with Channel[int](buffer=1).fed_by(count, 2) as rows:
-            async for number in rows:
-                yield str(number)
-        await event.wait()
-        async with asyncio.timeout(100):
-            yield "last"
-    finally:
-        log.append("clean")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        log.append("cleaned")
-
-
 async def test_a_cancellation_at_any_turn_does_what_it_does_to_a_generator() -> None:
     """Rules 16 and 18: one run for every turn of the loop, with the cancellation in that turn."""
 
@@ -899,7 +817,7 @@ async def test_a_cancellation_at_any_turn_does_what_it_does_to_a_generator() -> 
     ends: set[bool] = set()
     for turn in range(40):
         traces: list[list[object]] = []
-        for make in busy_generator, streamed:
+        for make in as_generator(busy), streamed:
             log: list[str] = []
             task = asyncio.create_task(read(make, log))
             await turns(turn)
@@ -1263,6 +1181,7 @@ async def test_the_order_is_that_of_the_awaits() -> None:
 # What it keeps.
 
 
+@pytest.mark.usefixtures("no_collector")
 async def test_a_consumed_item_is_free_at_once() -> None:
     """Rules 18 and 22: as soon as the consumer lets go of it, while the stream goes on."""
     watch: list[weakref.ref[Item]] = []
@@ -1271,18 +1190,14 @@ async def test_a_consumed_item_is_free_at_once() -> None:
         for _ in range(3):
             await itemize(Item())
 
-    gc.collect()
-    gc.disable()
-    try:
-        async for item in stream(produce):
-            watch.append(weakref.ref(item))
-            del item
-            assert is_gone(watch[-1])
-    finally:
-        gc.enable()
+    async for item in stream(produce):
+        watch.append(weakref.ref(item))
+        del item
+        assert is_gone(watch[-1])
     assert len(watch) == 3
 
 
+@pytest.mark.usefixtures("no_collector")
 async def test_an_error_that_was_handled_is_free_at_once() -> None:
     """Rules 18 and 22: neither what func raised nor what was thrown in stays in a cycle of the library."""
     watch: list[weakref.ref[BaseException]] = []
@@ -1294,24 +1209,20 @@ async def test_an_error_that_was_handled_is_free_at_once() -> None:
         raise BodyError
 
     rows = stream(produce)
-    gc.collect()
-    gc.disable()
+    await anext(rows)
+    error: BaseException = Thrown()
+    watch.append(weakref.ref(error))
+    await rows.athrow(error)
+    del error
+    assert is_gone(watch[0])
     try:
         await anext(rows)
-        error: BaseException = Thrown()
-        watch.append(weakref.ref(error))
-        await rows.athrow(error)
-        del error
-        assert is_gone(watch[0])
-        try:
-            await anext(rows)
-        except BodyError as raised:
-            watch.append(weakref.ref(raised))
-        assert is_gone(watch[1])
-    finally:
-        gc.enable()
+    except BodyError as raised:
+        watch.append(weakref.ref(raised))
+    assert is_gone(watch[1])
 
 
+@pytest.mark.usefixtures("no_collector")
 async def test_a_cancellation_that_func_handled_is_free_in_the_next_turn() -> None:
     """Rules 18 and 22: what the event loop threw in is not kept while the stream goes on."""
     watch: list[weakref.ref[BaseException]] = []
@@ -1324,19 +1235,13 @@ async def test_a_cancellation_that_func_handled_is_free_in_the_next_turn() -> No
             watch.append(weakref.ref(error))
         await itemize(2)
 
-    task = this_task()
     rows = stream(produce)
-    gc.collect()
-    gc.disable()
-    try:
-        assert await anext(rows) == 1
-        asyncio.get_running_loop().call_soon(task.cancel)
-        assert await anext(rows) == 2
-        await turns(1)  # until then the task itself holds it
-        assert is_gone(watch[0])
-    finally:
-        gc.enable()
-        task.uncancel()
+    assert await anext(rows) == 1
+    asyncio.get_running_loop().call_soon(this_task().cancel)
+    assert await anext(rows) == 2
+    await turns(1)  # until then the task itself holds it
+    assert is_gone(watch[0])
+    this_task().uncancel()
     await rows.aclose()
 
 
