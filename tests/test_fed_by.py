@@ -96,30 +96,6 @@ async def test_the_block_gives_what_the_producer_passes_on_and_then_the_end(buff
     assert await collect(rows) == []
 
 
-async def test_func_gets_its_arguments_of_whatever_name() -> None:
-    """Rule 17: names that the library uses itself are free for func."""
-
-    async def echo(itemize: Itemizer[object], first: int, /, second: int, *, func: int, self: int = 4) -> None:
-        await itemize((first, second, func, self))
-
-    async with Channel[object]().fed_by(echo, 1, second=2, func=3, self=6) as rows:
-        assert await collect(rows) == [(1, 2, 3, 6)]
-
-
-async def test_func_may_be_a_bound_method() -> None:
-    """Rule 17."""
-
-    class Table:
-        rows = ("a", "b")
-
-        async def read(self, itemize: Itemizer[str], *, times: int) -> None:
-            for row in self.rows * times:
-                await itemize(row)
-
-    async with Channel[str]().fed_by(Table().read, times=2) as rows:
-        assert await collect(rows) == ["a", "b", "a", "b"]
-
-
 async def test_func_runs_in_a_task_and_a_context_of_its_own() -> None:
     """Rule 17: one task, inside the sender block, for as long as the block lasts."""
     variable = contextvars.ContextVar("variable", default="outside")

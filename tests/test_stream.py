@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import gc
 import inspect
 import sys
 import threading
-import traceback
 import warnings
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
@@ -186,46 +184,6 @@ async def test_any_object_is_an_item() -> None:
 
 
 # What it takes.
-
-
-async def test_func_gets_its_arguments_of_whatever_name() -> None:
-    """Rule 18: positional, keyword-only, and names that the library uses itself."""
-
-    async def echo(itemize: Itemizer[object], first: int, /, second: int, *, func: int, self: int = 4) -> None:
-        await itemize((first, second, func, self))
-
-    assert await collect(stream(echo, 1, 2, func=3)) == [(1, 2, 3, 4)]
-    assert await collect(stream(echo, 1, second=2, func=3, self=6)) == [(1, 2, 3, 6)]
-
-
-async def test_func_may_be_anything_that_returns_a_coroutine() -> None:
-    """Rule 18: a bound method, a class method, a partial function, a callable object, a lambda."""
-
-    class Table:
-        rows = (1, 2)
-
-        async def read(self, itemize: Itemizer[int], *, times: int = 1) -> None:
-            for row in self.rows * times:
-                await itemize(row)
-
-        @classmethod
-        async def read_all(cls, itemize: Itemizer[int]) -> None:
-            await cls().read(itemize)
-
-        async def __call__(self, itemize: Itemizer[int]) -> None:
-            await self.read(itemize)
-
-    async def deferred(itemize: Itemizer[int]) -> None:
-        await itemize(1)
-
-    def plain(itemize: Itemizer[int]) -> Coroutine[object, object, None]:
-        return deferred(itemize)
-
-    assert await collect(stream(Table().read, times=2)) == [1, 2, 1, 2]
-    assert await collect(stream(Table.read_all)) == [1, 2]
-    assert await collect(stream(functools.partial(count, up_to=2))) == [0, 1]
-    assert await collect(stream(Table())) == [1, 2]
-    assert await collect(stream(plain)) == [1]
 
 
 class Foreign(Coroutine[object, object, None]):
@@ -429,28 +387,6 @@ async def test_an_error_of_func_is_that_of_a_generator() -> None:
                 assert await told(anext(rows)) == right, (kind, after)
             for ended in generator, rows:  # and it stays so
                 assert await collect(ended) == []
-
-
-async def test_an_error_of_func_keeps_its_traceback_cause_and_context() -> None:
-    """Rule 18."""
-    cause, context = OSError("cause"), LookupError("context")
-
-    async def deep(itemize: Itemizer[int]) -> None:
-        await itemize(1)
-        try:
-            raise context
-        except LookupError:
-            raise BodyError from cause
-
-    async def produce(itemize: Itemizer[int]) -> None:
-        await deep(itemize)
-
-    with pytest.raises(BodyError) as raised:
-        await collect(stream(produce))
-    assert raised.value.__cause__ is cause
-    assert raised.value.__context__ is context
-    assert context.__context__ is None
-    assert [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)][-2:] == ["produce", "deep"]
 
 
 # What the consumer throws in.
@@ -1263,43 +1199,6 @@ async def test_a_finished_stream_keeps_nothing() -> None:
     gc.collect()
     assert is_gone(watch)
     assert has_ended(rows)
-
-
-@pytest.mark.cpython
-@pytest.mark.slow
-def test_memory_is_flat() -> None:
-    """Rules 18 and 22: a hundred thousand items, with a future on the way now and then, leave nothing behind."""
-    import tracemalloc  # PyPy has none
-
-    async def produce(itemize: Itemizer[bytes], up_to: int) -> None:
-        for number in range(up_to):
-            if number % 1_000 == 0:
-                await asyncio.sleep(0)
-            await itemize(bytes(100))
-
-    async def read(up_to: int) -> None:
-        async for _ in stream(produce, up_to):
-            pass
-
-    async def main() -> tuple[int, int]:
-        await read(2_000)
-        gc.collect()
-        tracemalloc.start()
-        try:
-            await read(2_000)
-            gc.collect()
-            tracemalloc.reset_peak()
-            before, _ = tracemalloc.get_traced_memory()
-            await read(100_000)
-            gc.collect()
-            after, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        return after - before, peak - before
-
-    grown, peak = asyncio.run(main())
-    assert grown < 2_000
-    assert peak < 20_000
 
 
 async def test_an_endless_stream_needs_no_stack() -> None:
