@@ -30,6 +30,7 @@ __all__ = [
     "fed",
     "fed_ahead",
     "feeding",
+    "in_a_generator",
     "logged",
     "streamed",
     "write",
@@ -90,6 +91,12 @@ async def logged(itemize: Itemizer[int], log: list[str], up_to: int = 1_000) -> 
     finally:
         await turns(2)
         log.append("cleaned")
+
+
+async def in_a_generator(block: AbstractAsyncContextManager[AsyncIterator[T]]) -> AsyncGenerator[T, None]:
+    async with block as rows:
+        async for row in rows:
+            yield row
 
 
 async def busy(itemize: Itemizer[str], log: list[str], event: asyncio.Event) -> None:
