@@ -15,7 +15,7 @@ import pytest
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed
 from tests.garbage import COUNTED, is_gone, let_go
 from tests.loops import turns
-from tests.outcomes import Broken, all_begun, all_done, begun, done
+from tests.outcomes import Broken, all_begun, all_done, begun, done, raises
 
 pytestmark = pytest.mark.usefixtures("no_collector")
 
@@ -125,32 +125,21 @@ async def test_a_closed_channel_keeps_no_item(buffer: int) -> None:
 
 
 @buffered
-async def test_a_dropped_receiver_keeps_no_item(buffer: int) -> None:
-    """Rule 22, with rule 13: they can't be taken any more."""
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_dropped_receiver_keeps_no_item(buffer: int, *, waits: bool) -> None:
+    """Rule 22, with rule 13: they can't be taken any more. Before any wait, no event loop has to be notified."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
     async with channel.sender as itemize:
         for _ in range(buffer):
             await maker.send(itemize)
-        child = await begun(maker.send(itemize))
-        assert maker.alive == buffer + 1
+        children = await all_begun(maker.send(itemize) for _ in range(waits))
+        assert maker.alive == buffer + waits
         del channel
         let_go()
-        await turns()
+        if waits:
+            await turns()
         assert maker.alive == 0
-        with pytest.raises(ReceiverClosed):
-            child.result()
-
-
-@buffered
-async def test_a_receiver_dropped_before_any_wait_keeps_no_item(buffer: int) -> None:
-    """Rule 22, with rule 13: no event loop has to be notified."""
-    maker, channel = Maker(), Channel[Thing](buffer=buffer)
-    async with channel.sender as itemize:
-        for _ in range(buffer):
-            await maker.send(itemize)
-        assert maker.alive == buffer
-        del channel
-        assert maker.alive == 0
+        await raises(ReceiverClosed, *children)
 
 
 @every_buffer

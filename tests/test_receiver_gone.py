@@ -16,7 +16,8 @@ import pytest
 
 from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderContext
 from tests.loops import this_task, turns
-from tests.outcomes import Broken, begun, closed_early, done
+from tests.outcomes import Broken, begun, closed_early, done, wait_for
+from tests.producers import write
 
 Carrier = Callable[[Itemizer[int], int], Awaitable[object]]
 
@@ -122,9 +123,7 @@ async def test_except_exception_does_not_keep_a_producer_going(buffer: int, carr
 async def test_a_relay_with_except_exception_does_not_drain_its_source() -> None:
     """Rules 10 and 11: what it could not pass on is no bad item."""
     source, sink = Channel[int](buffer=9), Channel[int]()
-    async with source.sender as itemize:
-        for item in range(9):
-            await itemize(item)
+    await write(source.sender, range(9))
     bad: list[int] = []
 
     async def relay() -> None:
@@ -147,21 +146,15 @@ async def test_a_relay_with_except_exception_does_not_drain_its_source() -> None
 
 
 async def group_of_asyncio(*calls: Callable[[], Awaitable[None]]) -> None:
-    async def run(call: Callable[[], Awaitable[None]]) -> None:
-        await call()
-
     async with asyncio.TaskGroup() as group:
         for call in calls:
-            group.create_task(run(call))
+            group.create_task(wait_for(call()))
 
 
 async def group_of_anyio(*calls: Callable[[], Awaitable[None]]) -> None:
-    async def run(call: Callable[[], Awaitable[None]]) -> None:
-        await call()
-
     async with anyio.create_task_group() as group:
         for call in calls:
-            group.start_soon(run, call)
+            group.start_soon(wait_for, call())
 
 
 @pytest.mark.parametrize("run_group", [group_of_asyncio, group_of_anyio])
