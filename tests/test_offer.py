@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderClosed, offer, stream
 from tests.garbage import let_go
-from tests.loops import turns
+from tests.loops import turns, turns_given
 from tests.outcomes import Broken, all_begun, begun, done, over, rest, wait_for
 
 Wrap: TypeAlias = Callable[[Itemizer[int]], Itemizer[int]]
@@ -202,10 +202,9 @@ async def test_after_what_was_offered_behind_an_itemizer_there_is_room_as_before
                 writing.cancel()
             await turns()
             assert writing.done()
-            given: list[None] = []
-            asyncio.get_running_loop().call_soon(given.append, None)
+            given = turns_given()
             await itemize(6)
-            assert not given
+            assert not given()
         assert await rest(channel.receiver) == {"goes on": [3, 4, 5, 6], "is cancelled": [3, 5, 6], "is taken": [5, 6]}[then]
 
 
