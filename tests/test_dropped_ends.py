@@ -81,32 +81,21 @@ def ends(buffer: int) -> tuple[Sender[int], list[object]]:
 
 @every_buffer
 @in_every_way
-async def test_a_dropped_receiver_releases_the_itemizers_that_wait(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: rule 10 holds for every waiting itemize."""
+@pytest.mark.parametrize("after", [False, True], ids=["in the block", "after it"])
+async def test_a_dropped_receiver_releases_the_itemizers_that_wait(buffer: int, where: Where, how: How, *, after: bool) -> None:
+    """Rules 8 and 13: rule 10 holds for every waiting itemize, also after the block: the receiver would have had their items."""
     sender, receiver = ends(buffer)
     async with sender as itemize:
         children = await all_begun(map(itemize, range(buffer + 3)))
         assert [child.done() for child in children] == [True] * buffer + [False] * 3
+        if not after:
+            where(lambda: how(receiver))
+            await raises(ReceiverClosed, *children[buffer:])
+            await closed(itemize)
+    if after:
         where(lambda: how(receiver))
         await raises(ReceiverClosed, *children[buffer:])
-        await closed(itemize)
     await all_done(children[:buffer])
-
-
-@every_buffer
-@in_every_way
-async def test_a_dropped_receiver_releases_the_itemizers_that_wait_after_their_block(buffer: int, where: Where, how: How) -> None:
-    """Rules 8 and 13: the receiver would have had their items."""
-    sender, receiver = ends(buffer)
-    async with sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
-        await turns()
-    where(lambda: how(receiver))
-    for child in children[buffer:]:
-        with pytest.raises(ReceiverClosed):
-            await done(child)
-    for child in children[:buffer]:
-        await done(child)
 
 
 @in_every_way

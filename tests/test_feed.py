@@ -648,7 +648,7 @@ async def test_a_cancellation_that_func_has_handled_is_not_raised_again(*, fails
     log: list[str] = []
 
     async def produce(_: Itemizer[int]) -> None:
-        for _ in range(2):
+        for _attempt in range(2):
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
         if fails:
@@ -661,8 +661,7 @@ async def test_a_cancellation_that_func_has_handled_is_not_raised_again(*, fails
         log.append("went on")
 
     channel = Channel[int]()
-    task = asyncio.create_task(run(channel.feed(produce)))
-    await turns()
+    task = await begun(run(channel.feed(produce)))
     await channel.receiver.aclose()
     await turns()
     task.cancel()
