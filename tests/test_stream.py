@@ -291,32 +291,6 @@ async def test_func_may_await_everything() -> None:
     ]
 
 
-async def test_the_itemizer_may_be_passed_on_to_any_depth() -> None:
-    """Rule 18: to helper functions, context managers and generators that func awaits itself."""
-
-    @asynccontextmanager
-    async def framed(itemize: Itemizer[str], frame: str) -> AsyncGenerator[None, None]:
-        await itemize(f"<{frame}>")
-        yield
-        await itemize(f"</{frame}>")
-
-    async def speaking(itemize: Itemizer[str]) -> AsyncGenerator[str, None]:
-        await itemize("before")
-        yield "between"
-        await itemize("after")
-
-    async def helper(itemize: Itemizer[str]) -> None:
-        async with framed(itemize, "p"):
-            async for word in speaking(itemize):
-                await itemize(word)
-
-    async def produce(itemize: Itemizer[str]) -> None:
-        await helper(itemize)
-        await itemize("end")
-
-    assert await collect(stream(produce)) == ["<p>", "before", "between", "after", "</p>", "end"]
-
-
 async def test_the_outer_itemizer_may_be_used_inside_an_inner_stream() -> None:
     """Rule 18: an inner producer runs in the same task, so its items and those that it passes out keep their order."""
 
@@ -637,8 +611,8 @@ async def closed(rows: AsyncGenerator[int, None]) -> str:
     return type(group).__name__
 
 
-async def test_a_stream_can_be_closed_wherever_its_itemizer_was_passed_on_to() -> None:
-    """Rule 18: into a generator, a context manager, a timeout around it."""
+async def test_the_itemizer_may_be_passed_on_to_any_depth_and_the_stream_can_be_closed_there() -> None:
+    """Rule 18: into a context manager, a timeout around it, a generator that a helper function awaits."""
     log: list[str] = []
 
     @asynccontextmanager
@@ -646,6 +620,7 @@ async def test_a_stream_can_be_closed_wherever_its_itemizer_was_passed_on_to() -
         try:
             await itemize("entering")
             yield
+            await itemize("leaving")
         finally:
             await turns(1)
             log.append("frame cleaned")
@@ -654,24 +629,31 @@ async def test_a_stream_can_be_closed_wherever_its_itemizer_was_passed_on_to() -
         try:
             await itemize("in a generator")
             yield "by a generator"
+            await itemize("in it again")
         finally:
             await turns(1)
             log.append("generator cleaned")
 
+    async def helper(itemize: Itemizer[str]) -> None:
+        async with framed(itemize), asyncio.timeout(100), aclosing(speaking(itemize)) as words:
+            async for word in words:
+                await itemize(word)
+
     async def produce(itemize: Itemizer[str]) -> None:
         try:
-            async with framed(itemize), asyncio.timeout(100), aclosing(speaking(itemize)) as words:
-                async for word in words:
-                    await itemize(word)
+            await helper(itemize)
             await itemize("last")
         finally:
             await turns(1)
             log.append("cleaned")
 
+    in_the_generator = ["generator cleaned", "frame cleaned", "cleaned"]
     cleaned = {
         "entering": ["frame cleaned", "cleaned"],
-        "in a generator": ["generator cleaned", "frame cleaned", "cleaned"],
-        "by a generator": ["generator cleaned", "frame cleaned", "cleaned"],
+        "in a generator": in_the_generator,
+        "by a generator": in_the_generator,
+        "in it again": in_the_generator,
+        "leaving": ["frame cleaned", "cleaned"],
         "last": ["cleaned"],
     }
     assert await collect(stream(produce)) == list(cleaned)
