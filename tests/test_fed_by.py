@@ -687,8 +687,7 @@ async def test_a_cancellation_that_the_body_has_handled_is_not_raised_again(*, c
     log: list[str] = []
 
     async def program() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         if cancelled_before:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -712,8 +711,7 @@ async def test_a_cancellation_of_another_task_that_the_body_raises_is_none_of_it
     log: list[str] = []
 
     async def program() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0)

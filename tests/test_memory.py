@@ -14,7 +14,7 @@ import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed
 from tests.garbage import COUNTED, is_gone, let_go
-from tests.loops import turns
+from tests.loops import this_task, turns
 from tests.outcomes import Broken, all_begun, all_done, begun, done, raises
 
 pytestmark = pytest.mark.usefixtures("no_collector")
@@ -358,8 +358,7 @@ async def test_a_fed_by_block_keeps_no_task(buffer: int, end: str) -> None:
     watched: list[Callable[[], object]] = []
 
     async def produce(itemize: Itemizer[int]) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         watched.append(ref(task))
         del task
         await itemize(1)
