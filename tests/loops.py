@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from typing_extensions import override
 
-__all__ = ["EVERY_LOOP", "LOOPS", "LoopFactory", "turns"]
+__all__ = ["EVERY_LOOP", "LOOPS", "LoopFactory", "this_task", "turns", "turns_given"]
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
@@ -67,3 +67,17 @@ async def turns(count: int = 10) -> None:
     """Let every other task run that can, `count` times."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def turns_given() -> Callable[[], bool]:
+    """Tell later whether any other task has had a turn since."""
+    given: list[None] = []
+    asyncio.get_running_loop().call_soon(given.append, None)
+    return lambda: bool(given)
+
+
+def this_task() -> asyncio.Task[object]:
+    """The task that runs."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task

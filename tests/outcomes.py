@@ -7,7 +7,8 @@ Only `collect` waits for as long as it takes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import pytest
@@ -15,13 +16,45 @@ import pytest
 from chanstream import Channel, Receiver, SenderFailed
 from tests.loops import turns
 
-__all__ = ["Broken", "closed_early", "collect", "cut_short", "done", "failed", "over", "rest", "until", "wait_for"]
+__all__ = [
+    "Broken",
+    "all_begun",
+    "all_done",
+    "begun",
+    "closed_early",
+    "collect",
+    "cut_short",
+    "done",
+    "ended",
+    "failed",
+    "left_by",
+    "over",
+    "raises",
+    "rest",
+    "settle",
+    "until",
+    "wait_for",
+]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 class Broken(Exception):
     """What goes wrong in a sender block."""
+
+
+@contextmanager
+def left_by(error: BaseException | None) -> Iterator[None]:
+    """What is inside is left by `error` itself, or normally."""
+    left: BaseException | None = None
+    try:
+        yield
+    except BaseException as caught:
+        if caught is not error:
+            raise
+        left = caught
+    assert left is error
 
 
 async def wait_for(awaitable: Awaitable[T]) -> T:
@@ -34,11 +67,47 @@ async def collect(items: AsyncIterable[T]) -> list[T]:
     return [item async for item in items]
 
 
+async def begun(coroutine: Coroutine[object, object, T]) -> asyncio.Task[T]:
+    """A task of `coroutine` that has had a few turns."""
+    [task] = await all_begun([coroutine])
+    return task
+
+
+async def all_begun(coroutines: Iterable[Coroutine[object, object, T]]) -> list[asyncio.Task[T]]:
+    """A task of each, which have had a few turns."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    await turns()
+    return tasks
+
+
 async def done(task: asyncio.Task[T], within: int = 10) -> T:
     """What `task` returned within so many turns."""
     await turns(within)
     assert task.done(), f"{task} still waits"
     return task.result()
+
+
+async def all_done(tasks: Iterable[asyncio.Task[T]]) -> list[T]:
+    """What each of `tasks` returned within a few turns."""
+    return [await done(task) for task in tasks]
+
+
+async def raises(kind: type[E], *tasks: asyncio.Task[object]) -> list[E]:
+    """The errors of this kind that `tasks` raised within a few turns."""
+    errors: list[E] = []
+    for task in tasks:
+        with pytest.raises(kind) as caught:
+            await done(task)
+        errors.append(caught.value)
+    return errors
+
+
+async def settle(channel: Channel[T]) -> None:
+    """Make `channel` wait in the running loop, so that it belongs to it."""
+    ask = await begun(anext(channel.receiver))
+    ask.cancel()
+    await turns()
+    assert ask.cancelled()
 
 
 async def rest(receiver: Receiver[T]) -> list[T]:
@@ -66,6 +135,11 @@ async def failed(receiver: Receiver[T], cause: BaseException | None) -> None:
         with pytest.raises(SenderFailed) as caught:
             await done(asyncio.create_task(anext(receiver)))
         assert caught.value.__cause__ is cause
+
+
+async def ended(receiver: Receiver[T], error: BaseException | None) -> None:
+    """The stream has ended as its block did: complete, or failed by `error`."""
+    await (over(receiver) if error is None else failed(receiver, error))
 
 
 async def closed_early(receiver: Receiver[T]) -> None:

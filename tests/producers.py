@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+import inspect
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import TypeAlias, TypeVar
+from textwrap import dedent
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from chanstream import Channel, Itemizer, stream
+from typing_extensions import override
+
+from chanstream import Channel, Itemizer, SenderContext, stream
 from tests.loops import turns
 
 __all__ = [
@@ -16,6 +22,7 @@ __all__ = [
     "ProducerError",
     "Stage",
     "Way",
+    "as_generator",
     "busy",
     "count",
     "failing",
@@ -23,11 +30,14 @@ __all__ = [
     "fed",
     "fed_ahead",
     "feeding",
+    "in_a_generator",
     "logged",
     "streamed",
+    "write",
 ]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Stage: TypeAlias = Callable[[Itemizer[T]], Coroutine[object, object, None]]
 
@@ -61,6 +71,15 @@ async def failing_cleanup(itemize: Itemizer[int], error: BaseException) -> None:
         raise error
 
 
+async def write(sink: SenderContext[T], items: Iterable[T], error: BaseException | None = None) -> None:
+    """Pass `items` on in a block of `sink`, and fail by `error`."""
+    async with sink as itemize:
+        for item in items:
+            await itemize(item)
+        if error is not None:
+            raise error
+
+
 async def logged(itemize: Itemizer[int], log: list[str], up_to: int = 1_000) -> None:
     """Count, and log the end and the cleanup, which takes a few turns."""
     try:
@@ -72,6 +91,12 @@ async def logged(itemize: Itemizer[int], log: list[str], up_to: int = 1_000) -> 
     finally:
         await turns(2)
         log.append("cleaned")
+
+
+async def in_a_generator(block: AbstractAsyncContextManager[AsyncIterator[T]]) -> AsyncGenerator[T, None]:
+    async with block as rows:
+        async for row in rows:
+            yield row
 
 
 async def busy(itemize: Itemizer[str], log: list[str], event: asyncio.Event) -> None:
@@ -92,6 +117,35 @@ async def busy(itemize: Itemizer[str], log: list[str], event: asyncio.Event) -> 
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         log.append("cleaned")
+
+
+# A producer as what it is meant to be like.
+
+
+class Yielding(ast.NodeTransformer):
+    @override
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        match node.value:
+            case ast.Call(func=ast.Name(id="itemize"), args=[item]):
+                return ast.Yield(item)
+            case _:
+                return self.generic_visit(node)
+
+
+def as_generator(
+    produce: Callable[Concatenate[Itemizer[T], P], Coroutine[object, object, None]],
+) -> Callable[P, AsyncGenerator[T, None]]:
+    """The same function as an async generator, without its first parameter, and with `yield x` for every `await itemize(x)`."""
+    module = ast.parse(dedent(inspect.getsource(produce)))
+    [function] = module.body
+    assert isinstance(function, ast.AsyncFunctionDef)
+    del function.args.args[0]
+    names: dict[str, Callable[P, AsyncGenerator[T, None]]] = {
+        **vars(sys.modules[produce.__module__]),
+        **inspect.getclosurevars(produce).nonlocals,
+    }
+    exec(compile(ast.fix_missing_locations(Yielding().visit(module)), "<as a generator>", "exec"), names)  # noqa: S102
+    return names[function.name]
 
 
 # The ways to run a producer, each as a block that binds what it gives.

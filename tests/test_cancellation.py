@@ -14,8 +14,9 @@ from typing import TypeVar
 import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderFailed
-from tests.loops import turns
-from tests.outcomes import Broken, closed_early, done, rest
+from tests.loops import this_task, turns
+from tests.outcomes import Broken, all_begun, all_done, begun, closed_early, done, ended, left_by, raises, rest
+from tests.producers import write
 
 T = TypeVar("T")
 
@@ -58,8 +59,7 @@ async def test_a_cancelled_ask_takes_nothing(buffer: int, after: int) -> None:
     await cancelled(ask)
     assert repr(channel) == state
     async with channel.sender as itemize:
-        sent = asyncio.create_task(itemize(1))
-        await turns()
+        sent = await begun(itemize(1))
         assert sent.done() is (buffer > 0)
     await finish(channel, [1])
     await done(sent)
@@ -82,16 +82,14 @@ async def test_an_ask_that_is_cancelled_when_it_was_woken_takes_nothing(buffer: 
 async def test_in_lock_step_an_ask_that_is_cancelled_when_it_was_woken_takes_nothing() -> None:
     """Rule 14: nor is the itemizer released, since its item was not taken."""
     channel = Channel[int]()
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
 
     async def send(itemize: Itemizer[int]) -> None:
         woken_and_cancelled(ask)
         await itemize(1)
 
     async with channel.sender as itemize:
-        sent = asyncio.create_task(send(itemize))
-        await turns()
+        sent = await begun(send(itemize))
         assert ask.cancelled()
         assert not sent.done()
         assert " 1 to be taken" in repr(channel)
@@ -120,8 +118,7 @@ async def test_an_ask_that_is_cancelled_when_it_was_woken_wakes_the_next(buffer:
 async def test_in_lock_step_too_an_ask_that_is_cancelled_when_it_was_woken_wakes_the_next(buffer: int) -> None:
     """Rule 14: one after the other, until one takes the item."""
     channel = Channel[int](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(4))
 
     async def send(itemize: Itemizer[int]) -> None:
         woken_and_cancelled(asks[0])
@@ -134,8 +131,7 @@ async def test_in_lock_step_too_an_ask_that_is_cancelled_when_it_was_woken_wakes
         assert (asks[0].cancelled(), asks[1].cancelled()) == (True, True)
         await done(sent)
         assert not asks[3].done()
-    with pytest.raises(StopAsyncIteration):
-        await done(asks[3])
+    await raises(StopAsyncIteration, asks[3])
 
 
 @buffered
@@ -168,16 +164,14 @@ async def test_an_ask_leaves_the_queue_from_anywhere(buffer: int, after: int, pl
         sent = [asyncio.create_task(itemize(item)) for item in range(3)]
         assert [await done(ask) for ask in asks] == [0, 1]
     await finish(channel, [2])
-    for task in sent:
-        await done(task)
+    await all_done(sent)
 
 
 @every_buffer
 async def test_of_two_receivers_the_second_is_cancelled(buffer: int) -> None:
     """Rule 14: the first gets the item, and no ask is counted that is no longer there."""
     channel = Channel[int](buffer=buffer)
-    first, second = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    first, second = await all_begun(anext(channel.receiver) for _ in range(2))
     await cancelled(second)
     async with channel.sender as itemize:
         sent = asyncio.create_task(itemize(1))
@@ -188,55 +182,34 @@ async def test_of_two_receivers_the_second_is_cancelled(buffer: int) -> None:
 
 
 @every_buffer
-async def test_a_cancelled_ask_does_not_keep_the_end_from_others(buffer: int) -> None:
-    """Rule 14: the end wakes every ask, and stays."""
+@pytest.mark.parametrize("error", [None, Broken()])
+async def test_a_cancelled_ask_does_not_keep_the_end_from_others(buffer: int, error: Broken | None) -> None:
+    """Rule 14: the end wakes every ask, and stays; nor that by an error."""
     channel = Channel[int](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(3)]
-    await turns()
-    async with channel.sender:
-        woken_and_cancelled(asks[0])
-    for ask in asks[1:]:
-        with pytest.raises(StopAsyncIteration):
-            await done(ask)
-    assert asks[0].cancelled()
-    await finish(channel, [])
-
-
-@every_buffer
-async def test_a_cancelled_ask_does_not_keep_a_failure_from_others(buffer: int) -> None:
-    """Rule 14: nor the end by an error."""
-    channel = Channel[int](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
-
-    async def fail() -> None:
+    asks = await all_begun(anext(channel.receiver) for _ in range(3))
+    with left_by(error):
         async with channel.sender:
             woken_and_cancelled(asks[0])
-            raise Broken
-
-    with pytest.raises(Broken):
-        await fail()
-    with pytest.raises(SenderFailed):
-        await done(asks[1])
+            if error is not None:
+                raise error
+    await raises(StopAsyncIteration if error is None else SenderFailed, *asks[1:])
     assert asks[0].cancelled()
+    await ended(channel.receiver, error)
 
 
 async def test_an_ask_that_was_woken_in_vain_waits_on() -> None:
     """Rules 14 and 15: woken by an ask that was cancelled, for an item that is withdrawn in the same turn."""
     channel = Channel[int]()
-    first, second = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    first, second = await all_begun(anext(channel.receiver) for _ in range(2))
 
     async def send_and_withdraw(itemize: Itemizer[int]) -> None:
         woken_and_cancelled(first)
-        sender = asyncio.current_task()
-        assert sender is not None
+        sender = this_task()
         woken_and_cancelled(sender)
         await itemize(1)
 
     async with channel.sender as itemize:
-        sent = asyncio.create_task(send_and_withdraw(itemize))
-        await turns()
+        sent = await begun(send_and_withdraw(itemize))
         assert first.cancelled()
         assert sent.cancelled()
         assert not second.done()
@@ -307,8 +280,7 @@ async def test_an_itemize_leaves_the_queue_from_anywhere(buffer: int, after: int
         await cancelled(children.pop(place))
         assert [child.done() for child in children] == [False, False]
     await finish(channel, [item for item in range(buffer + 3) if item != buffer + place])
-    for child in children:
-        await done(child)
+    await all_done(children)
 
 
 @at_any_moment
@@ -325,8 +297,7 @@ async def test_in_lock_step_a_taken_item_has_been_delivered(after: int) -> None:
         assert await anext(channel.receiver) == 2
         ask = asyncio.create_task(anext(channel.receiver))
         await done(child)
-    with pytest.raises(StopAsyncIteration):
-        await done(ask)
+    await raises(StopAsyncIteration, ask)
 
 
 @buffered
@@ -334,8 +305,7 @@ async def test_an_item_taken_before_its_sender_had_its_turn_has_been_delivered(b
     """Rule 15: the sender was woken since its item is gone, and is cancelled instead."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 1)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 1)))
         assert [await anext(channel.receiver) for _ in children] == list(range(buffer + 1))
         await cancelled(children[-1])
         for item in range(buffer):
@@ -355,8 +325,7 @@ async def test_in_lock_step_a_released_itemize_that_is_cancelled_has_delivered()
             woken_and_cancelled(child)
             return await anext(channel.receiver)
 
-        ask = asyncio.create_task(ask_and_cancel())
-        await turns()
+        ask = await begun(ask_and_cancel())
         assert child.cancelled()
         child = asyncio.create_task(itemize(2))
         assert await done(ask) == 2
@@ -368,18 +337,11 @@ async def test_in_lock_step_a_released_itemize_that_is_cancelled_has_delivered()
 async def test_a_delivered_item_stays_delivered_when_the_block_is_cancelled(buffer: int) -> None:
     """Rules 7 and 15: what was taken comes once, and the stream is truncated."""
     channel = Channel[int](buffer=buffer)
-
-    async def write() -> None:
-        async with channel.sender as itemize:
-            for item in range(9):
-                await itemize(item)
-
-    task = asyncio.create_task(write())
+    task = asyncio.create_task(write(channel.sender, range(9)))
     assert await anext(channel.receiver) == 0
     await turns()
     await cancelled(task)
-    for item in range(1, buffer + 1):
-        assert await anext(channel.receiver) == item
+    assert [await anext(channel.receiver) for _ in range(buffer)] == list(range(1, buffer + 1))
     with pytest.raises(SenderFailed):
         await anext(channel.receiver)
 
@@ -390,8 +352,7 @@ async def test_the_place_of_a_woken_sender_that_is_cancelled_goes_to_the_next(bu
     """Rules 15 and 16: a slot freed by a withdrawn item goes to the next sender, and needs no further ask."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 3)))
         assert await anext(channel.receiver) == 0
         for child in children[buffer : buffer + count]:
             child.cancel()
@@ -400,8 +361,7 @@ async def test_the_place_of_a_woken_sender_that_is_cancelled_goes_to_the_next(bu
         assert children[buffer + count].done()
         assert [child.done() for child in children[buffer:]] == [number <= count for number in range(3)]
     await finish(channel, [*range(1, buffer), *range(buffer + count, buffer + 3)])
-    for child in children[buffer + count :]:
-        await done(child)
+    await all_done(children[buffer + count :])
 
 
 @buffered
@@ -409,8 +369,7 @@ async def test_the_place_of_a_woken_sender_is_not_given_twice(buffer: int) -> No
     """Rule 15: a sender that is cancelled without having been woken frees no place."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 3)))
         await cancelled(children[buffer])
         assert [child.done() for child in children[buffer + 1 :]] == [False, False]
         assert await anext(channel.receiver) == 0
@@ -425,8 +384,7 @@ async def test_many_senders_can_be_cancelled_in_any_order(buffer: int) -> None:
     """Rule 15: what remains is what was not cancelled."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 100)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 100)))
         waiting = children[buffer:]
         gone = waiting[::3] + waiting[::-1][::4]
         for child in gone:
@@ -444,8 +402,7 @@ async def test_an_itemize_that_is_cancelled_while_the_receiver_closes(buffer: in
     for close_first in (True, False):
         channel = Channel[int](buffer=buffer)
         async with channel.sender as itemize:
-            children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
-            await turns()
+            children = await all_begun(map(itemize, range(buffer + 2)))
             if close_first:
                 await channel.receiver.aclose()
             children[buffer].cancel()
@@ -463,13 +420,11 @@ async def test_an_itemize_that_is_cancelled_while_the_receiver_closes(buffer: in
 
 async def use_up_the_first_turns(channel: Channel[str], itemize: Itemizer[str], buffer: int) -> None:
     """Wait in vain once on each side, so that the next waits are parked from their first step on."""
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     await cancelled(ask)
     for _ in range(buffer):
         await itemize("filler")
-    child = asyncio.create_task(itemize("withdrawn"))
-    await turns()
+    child = await begun(itemize("withdrawn"))
     await cancelled(child)
     for _ in range(buffer):
         assert await anext(channel.receiver) == "filler"
@@ -528,25 +483,14 @@ async def run(buffer: int, moments: dict[str, int], *, parked: bool) -> None:
     await finish(channel, [])
 
 
+@pytest.mark.parametrize("victims", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("buffer", [0, 1, 2])
 @pytest.mark.parametrize("parked", [False, True])
 async def test_no_cancellation_loses_doubles_or_reorders_an_item_or_leaves_a_task_waiting(
-    buffer: int, monkeypatch: pytest.MonkeyPatch, *, parked: bool
+    victims: int, buffer: int, monkeypatch: pytest.MonkeyPatch, *, parked: bool
 ) -> None:
-    """Rule 16: each of two senders and two consumers, cancelled at every moment."""
+    """Rule 16: each of two senders and two consumers, and each pair of them, cancelled at every moment."""
     # In debug mode every task and future notes its whole stack, pytest's own included, which takes longer than the rest.
     monkeypatch.setattr(sys, "tracebacklimit", 1, raising=False)
-    for victim, moment in product("abxy", range(12)):
-        await run(buffer, {victim: moment}, parked=parked)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("buffer", [0, 1, 2])
-@pytest.mark.parametrize("parked", [False, True])
-async def test_no_two_cancellations_lose_double_or_reorder_an_item_or_leave_a_task_waiting(
-    buffer: int, monkeypatch: pytest.MonkeyPatch, *, parked: bool
-) -> None:
-    """Rule 16: each pair of two senders and two consumers, cancelled at every moment."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1, raising=False)
-    for (one, other), first, second in product(combinations("abxy", 2), range(6), range(6)):
-        await run(buffer, {one: first, other: second}, parked=parked)
+    for names, moments in product(combinations("abxy", victims), product(range(12 // victims), repeat=victims)):
+        await run(buffer, dict(zip(names, moments, strict=True)), parked=parked)

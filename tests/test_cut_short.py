@@ -13,19 +13,12 @@ import pytest
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed
 from tests.loops import turns
-from tests.outcomes import Broken, closed_early, collect, cut_short, done, failed, over
-from tests.producers import count
+from tests.outcomes import Broken, all_begun, all_done, begun, closed_early, collect, cut_short, done, failed, over
+from tests.producers import count, write
 
 Way = Callable[[Channel[int]], Awaitable[object]]
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 1, 3])
-
-
-async def send(channel: Channel[int], up_to: int = 9, error: BaseException | None = None) -> None:
-    async with channel.sender as itemize:
-        await count(itemize, up_to)
-        if error is not None:
-            raise error
 
 
 async def refused(calls: list[asyncio.Task[None]]) -> None:
@@ -48,14 +41,13 @@ async def before_the_first_item(channel: Channel[int]) -> None:
 
 async def while_itemizers_wait(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(channel.statistics().buffer + 2)]
-        await turns()
+        calls = await all_begun(map(itemize, range(channel.statistics().buffer + 2)))
         await channel.receiver.aclose()
         await refused(calls)
 
 
 async def between_two_items(channel: Channel[int]) -> None:
-    sending = asyncio.create_task(send(channel))
+    sending = asyncio.create_task(write(channel.sender, range(9)))
     assert await anext(channel.receiver) == 0
     await channel.receiver.aclose()
     await done(sending)
@@ -72,8 +64,7 @@ async def in_the_last_moment_of_the_block(channel: Channel[int]) -> None:
 
 async def after_the_block_with_items_left(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(channel.statistics().buffer + 2)]
-        await turns()
+        calls = await all_begun(map(itemize, range(channel.statistics().buffer + 2)))
     assert await anext(channel.receiver) == 0
     await channel.receiver.aclose()
     await refused(calls)
@@ -81,28 +72,27 @@ async def after_the_block_with_items_left(channel: Channel[int]) -> None:
 
 async def after_the_block_with_the_buffer_full(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(max(1, channel.statistics().buffer))]
-        await turns()
+        calls = await all_begun(map(itemize, range(max(1, channel.statistics().buffer))))
     await channel.receiver.aclose()
     await refused(calls)
 
 
 async def after_a_failure(channel: Channel[int]) -> None:
-    with pytest.raises(Broken):
-        await send(channel, 0, Broken())
+    with suppress(Broken):
+        await write(channel.sender, [], Broken())
     await channel.receiver.aclose()
 
 
 async def after_a_failure_that_a_loop_has_raised(channel: Channel[int]) -> None:
-    with pytest.raises(Broken):
-        await send(channel, 0, error := Broken())
+    with suppress(Broken):
+        await write(channel.sender, [], error := Broken())
     await failed(channel.receiver, error)
     await channel.receiver.aclose()
 
 
 async def after_a_cancellation_of_the_block(channel: Channel[int]) -> None:
-    with pytest.raises(asyncio.CancelledError):
-        await send(channel, 0, asyncio.CancelledError())
+    with suppress(asyncio.CancelledError):
+        await write(channel.sender, [], asyncio.CancelledError())
     await channel.receiver.aclose()
 
 
@@ -112,7 +102,7 @@ async def by_leaving_its_block_at_once(channel: Channel[int]) -> None:
 
 
 async def by_leaving_its_block_after_a_break(channel: Channel[int]) -> None:
-    sending = asyncio.create_task(send(channel))
+    sending = asyncio.create_task(write(channel.sender, range(9)))
     async with channel.receiver as items:
         async for _ in items:
             break
@@ -120,7 +110,7 @@ async def by_leaving_its_block_after_a_break(channel: Channel[int]) -> None:
 
 
 async def by_an_error_in_its_block(channel: Channel[int]) -> None:
-    sending = asyncio.create_task(send(channel))
+    sending = asyncio.create_task(write(channel.sender, range(9)))
     with suppress(Broken):
         async with channel.receiver as items:
             async for _ in items:
@@ -133,8 +123,7 @@ async def by_a_cancellation_in_its_block(channel: Channel[int]) -> None:
         async with channel.receiver as items:
             await collect(items)
 
-    reading = asyncio.create_task(read())
-    await turns()
+    reading = await begun(read())
     reading.cancel()
     await turns()
     assert reading.cancelled()
@@ -212,7 +201,7 @@ async def test_it_stays_cut_short_whatever_becomes_of_the_sender(error: Exceptio
     channel = Channel[int](buffer=1)
     await channel.receiver.aclose()
     with suppress(Broken):
-        await send(channel, 0, error)
+        await write(channel.sender, [], error)
     await closed_early(channel.receiver)
 
 
@@ -220,14 +209,10 @@ async def test_it_stays_cut_short_whatever_becomes_of_the_sender(error: Exceptio
 async def test_the_block_of_a_receiver_gives_the_receiver_and_leaves_an_error_unchanged(buffer: int) -> None:
     """Rules 7 and 9: the error leaves as the object that it is, and the receiver is closed."""
     channel, error = Channel[int](buffer=buffer), Broken()
-
-    async def fail() -> None:
+    with pytest.raises(Broken) as caught:
         async with channel.receiver as receiver:
             assert receiver is channel.receiver
             raise error
-
-    with pytest.raises(Broken) as caught:
-        await fail()
     assert caught.value is error
     assert (error.__cause__, error.__context__) == (None, None)
     await closed_early(channel.receiver)
@@ -237,13 +222,13 @@ async def test_the_block_of_a_receiver_gives_the_receiver_and_leaves_an_error_un
 
 
 async def read_to_the_end(channel: Channel[int]) -> None:
-    sending = asyncio.create_task(send(channel))
+    sending = asyncio.create_task(write(channel.sender, range(9)))
     assert await collect(channel.receiver) == list(range(9))
     await done(sending)
 
 
 async def read_to_the_end_inside_its_block(channel: Channel[int]) -> None:
-    sending = asyncio.create_task(send(channel))
+    sending = asyncio.create_task(write(channel.sender, range(9)))
     async with channel.receiver as items:
         assert await collect(items) == list(range(9))
     await done(sending)
@@ -260,8 +245,7 @@ async def taken_but_for_the_end(channel: Channel[int]) -> None:
 
 async def taken_at_once(channel: Channel[int]) -> None:
     async with channel.sender as itemize:
-        calls = [asyncio.create_task(itemize(item)) for item in range(5)]
-        await turns()
+        calls = await all_begun(map(itemize, range(5)))
     assert channel.receiver.take_ready() == list(range(5))
     await channel.receiver.aclose()
     await refused(calls)
@@ -322,47 +306,32 @@ async def test_loops_under_way_end_quietly_and_a_worker_that_had_not_begun_is_re
     late = asyncio.create_task(work("late", later))
     async with channel.sender as itemize:
         await turns()
-        call = asyncio.create_task(itemize(1))
-        await turns()
+        call = await begun(itemize(1))
         await channel.receiver.aclose()
         later.set()
-        for worker in workers:
-            await done(worker)
+        await all_done(workers)
         assert sorted(log) == ["busy got 1", "busy has ended", "waiting has ended"]
         with pytest.raises(RuntimeError, match="closed before the stream had ended"):
             await done(late)
         await refused([call])
 
 
-async def close(channel: Channel[int]) -> None:
-    await channel.receiver.aclose()
-
-
-async def close_and_end_the_block(channel: Channel[int]) -> None:
-    await channel.receiver.aclose()
-    await channel.sender.__aexit__(None, None, None)
-
-
-async def close_and_fail(channel: Channel[int]) -> None:
-    await channel.receiver.aclose()
-    await channel.sender.__aexit__(Broken, Broken(), None)
-
-
-async def fail_and_close(channel: Channel[int]) -> None:
-    await channel.sender.__aexit__(Broken, Broken(), None)
-    await channel.receiver.aclose()
-
-
 @every_buffer
-@pytest.mark.parametrize("closing", [close, close_and_end_the_block, close_and_fail, fail_and_close])
-async def test_a_loop_that_closes_its_own_receiver_ends_quietly(buffer: int, closing: Way) -> None:
+@pytest.mark.parametrize("steps", ["close", "close, end", "close, fail", "fail, close"])
+async def test_a_loop_that_closes_its_own_receiver_ends_quietly(buffer: int, steps: str) -> None:
     """Rule 9: when it comes back for more, it asks for nothing that is still to come, however the block ends meanwhile."""
     channel = Channel[int](buffer=buffer)
+    does: dict[str, Callable[[], Awaitable[object]]] = {
+        "close": channel.receiver.aclose,
+        "end": lambda: channel.sender.__aexit__(None, None, None),
+        "fail": lambda: channel.sender.__aexit__(Broken, Broken(), None),
+    }
     call = asyncio.create_task((await channel.sender.__aenter__())(1))
     taken: list[int] = []
     async for item in channel.receiver:
         taken.append(item)
-        await closing(channel)
+        for step in steps.split(", "):
+            await does[step]()
     assert taken == [1]
     await refused([call])
     await closed_early(channel.receiver)
@@ -379,11 +348,8 @@ async def test_a_receiver_that_is_handed_out_of_its_block_does_not_read_as_an_em
         async with Channel[int]().fed_by(count, 3) as chunks:
             return chunks
 
-    async def respond(body: AsyncIterator[int]) -> list[int]:
-        return [chunk async for chunk in body]
-
     with pytest.raises(RuntimeError, match="iterate inside the block that closes it"):
-        await respond(await handler())
+        await collect(await handler())
 
 
 async def test_a_receiver_that_a_stage_was_given_too_late_is_refused_there() -> None:

@@ -15,7 +15,8 @@ import pytest
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, Sender, SenderClosed, SenderFailed
 from tests.garbage import let_go
 from tests.loops import turns
-from tests.outcomes import done, failed
+from tests.outcomes import Broken, all_begun, all_done, begun, done, ended, failed, left_by, raises
+from tests.producers import write
 
 pytestmark = pytest.mark.usefixtures("no_collector")
 
@@ -56,6 +57,7 @@ in_every_way = pytest.mark.parametrize(
     [(here, forget), (here, collect), (elsewhere, forget), (elsewhere, collect)],
     ids=["at once", "collected", "at once in another thread", "collected in another thread"],
 )
+either_sender = pytest.mark.parametrize("opened", [False, True])
 
 Where = Callable[[Callable[[], object]], None]
 How = Callable[[list[object]], None]
@@ -74,47 +76,26 @@ def ends(buffer: int) -> tuple[Sender[int], list[object]]:
     return channel.sender, [channel.receiver]
 
 
-def other_ends(buffer: int) -> tuple[Receiver[int], list[object]]:
-    """The receiver of a channel, and the only reference to its sender."""
-    channel = Channel[int](buffer=buffer)
-    return channel.receiver, [channel.sender]
-
-
 # Nothing refers to the receiver.
 
 
 @every_buffer
 @in_every_way
-async def test_a_dropped_receiver_releases_the_itemizers_that_wait(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: rule 10 holds for every waiting itemize."""
+@pytest.mark.parametrize("after", [False, True], ids=["in the block", "after it"])
+async def test_a_dropped_receiver_releases_the_itemizers_that_wait(buffer: int, where: Where, how: How, *, after: bool) -> None:
+    """Rules 8 and 13: rule 10 holds for every waiting itemize, also after the block: the receiver would have had their items."""
     sender, receiver = ends(buffer)
     async with sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        children = await all_begun(map(itemize, range(buffer + 3)))
         assert [child.done() for child in children] == [True] * buffer + [False] * 3
+        if not after:
+            where(lambda: how(receiver))
+            await raises(ReceiverClosed, *children[buffer:])
+            await closed(itemize)
+    if after:
         where(lambda: how(receiver))
-        for child in children[buffer:]:
-            with pytest.raises(ReceiverClosed):
-                await done(child)
-        await closed(itemize)
-    for child in children[:buffer]:
-        await done(child)
-
-
-@every_buffer
-@in_every_way
-async def test_a_dropped_receiver_releases_the_itemizers_that_wait_after_their_block(buffer: int, where: Where, how: How) -> None:
-    """Rules 8 and 13: the receiver would have had their items."""
-    sender, receiver = ends(buffer)
-    async with sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
-        await turns()
-    where(lambda: how(receiver))
-    for child in children[buffer:]:
-        with pytest.raises(ReceiverClosed):
-            await done(child)
-    for child in children[:buffer]:
-        await done(child)
+        await raises(ReceiverClosed, *children[buffer:])
+    await all_done(children[:buffer])
 
 
 @in_every_way
@@ -129,8 +110,7 @@ async def test_a_dropped_receiver_releases_the_itemizer_whose_item_was_taken(whe
         kept: list[object] = [channel.receiver]
         del channel
         where(lambda: how(kept))
-        with pytest.raises(ReceiverClosed):
-            await done(child)
+        await raises(ReceiverClosed, child)
         await closed(itemize)
 
 
@@ -202,16 +182,14 @@ async def test_an_ask_that_waits_refers_to_the_receiver() -> None:
     """Rule 13: a task that waits for an item, or iterates, refers to the receiver."""
     channel = Channel[int]()
     sender = channel.sender
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     del channel
     async with sender as itemize:
         child = asyncio.create_task(itemize(1))
         assert await done(ask) == 1
         del ask
         let_go()
-        with pytest.raises(ReceiverClosed):
-            await done(child)
+        await raises(ReceiverClosed, child)
 
 
 async def test_a_loop_refers_to_the_receiver() -> None:
@@ -239,61 +217,38 @@ async def test_a_loop_refers_to_the_receiver() -> None:
 
 @every_buffer
 @in_every_way
-async def test_a_sender_dropped_unopened_fails_the_asks_that_wait(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: when it was never opened, rule 7 holds for every waiting ask."""
-    receiver, sender = other_ends(buffer)
-    asks = [asyncio.create_task(anext(receiver)) for _ in range(3)]
-    await turns()
-    where(lambda: how(sender))
-    for ask in asks:
-        with pytest.raises(SenderFailed) as caught:
-            await done(ask)
-        assert caught.value.__cause__ is None
-    await failed(receiver, None)
-
-
-@every_buffer
-@in_every_way
-async def test_a_sender_dropped_unopened_fails_later_asks(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: also before the first ask."""
-    receiver, sender = other_ends(buffer)
-    where(lambda: how(sender))
-    await failed(receiver, None)
-
-
-@every_buffer
-@in_every_way
-async def test_an_abandoned_block_fails_the_stream(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: what was accepted is delivered, then rule 7 holds."""
+@either_sender
+async def test_a_dropped_sender_fails_the_asks_that_wait(buffer: int, where: Where, how: How, *, opened: bool) -> None:
+    """Rule 13: when it was never opened, or its block was abandoned, rule 7 holds for every waiting ask."""
     channel = Channel[int](buffer=buffer)
     receiver = channel.receiver
-    itemize = await channel.sender.__aenter__()
+    asks = await all_begun(anext(receiver) for _ in range(3))
+    kept: list[object] = [await channel.sender.__aenter__() if opened else channel.sender]
+    del channel
+    await turns()
+    assert not any(ask.done() for ask in asks)
+    where(lambda: how(kept))
+    assert {each.__cause__ for each in await raises(SenderFailed, *asks)} == {None}
+    await failed(receiver, None)
+
+
+@every_buffer
+@in_every_way
+@either_sender
+async def test_a_dropped_sender_fails_later_asks(buffer: int, where: Where, how: How, *, opened: bool) -> None:
+    """Rule 13: also before the first ask. What was accepted in a block that was abandoned is delivered, then rule 7 holds."""
+    channel = Channel[int](buffer=buffer)
+    receiver = channel.receiver
     kept: list[object] = [channel.sender]
+    accepted = range(buffer if opened else 0)
+    if opened:
+        itemize = await channel.sender.__aenter__()
+        for item in accepted:
+            await itemize(item)
+        del itemize
     del channel
-    for item in range(buffer):
-        await itemize(item)
-    del itemize
     where(lambda: how(kept))
-    for item in range(buffer):
-        assert await anext(receiver) == item
-    await failed(receiver, None)
-
-
-@every_buffer
-@in_every_way
-async def test_an_abandoned_block_fails_the_asks_that_wait(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: the waiting ones, too."""
-    channel = Channel[int](buffer=buffer)
-    receiver = channel.receiver
-    asks = [asyncio.create_task(anext(receiver)) for _ in range(2)]
-    kept: list[object] = [await channel.sender.__aenter__()]
-    del channel
-    await turns()
-    assert [ask.done() for ask in asks] == [False, False]
-    where(lambda: how(kept))
-    for ask in asks:
-        with pytest.raises(SenderFailed):
-            await done(ask)
+    assert [await anext(receiver) for _ in accepted] == list(accepted)
     await failed(receiver, None)
 
 
@@ -313,8 +268,7 @@ async def test_an_itemizer_refers_to_its_sender() -> None:
     assert not ask.done()
     del itemize
     let_go()
-    with pytest.raises(SenderFailed):
-        await done(ask)
+    await raises(SenderFailed, ask)
     await failed(receiver, None)
 
 
@@ -332,64 +286,41 @@ async def test_an_itemize_that_waits_refers_to_the_sender() -> None:
     ask = asyncio.create_task(anext(receiver))
     await done(child)  # the ask releases the itemize, and with it goes the last reference
     let_go()
-    with pytest.raises(SenderFailed):
-        await done(ask)
+    await raises(SenderFailed, ask)
     await failed(receiver, None)
 
 
 @every_buffer
 @in_every_way
-async def test_a_sender_dropped_after_its_block_changes_nothing(buffer: int, where: Where, how: How) -> None:
-    """Rule 13: a block that ended normally stays complete."""
+@pytest.mark.parametrize("error", [None, Broken()])
+async def test_a_sender_dropped_after_its_block_changes_nothing(buffer: int, where: Where, how: How, error: Broken | None) -> None:
+    """Rule 13: a block that ended normally stays complete, and one that failed stays failed from its error."""
     channel = Channel[int](buffer=buffer)
     receiver = channel.receiver
-    async with channel.sender as itemize:
-        for item in range(buffer):
-            await itemize(item)
-    del itemize
+    with left_by(error):
+        await write(channel.sender, range(buffer), error)
+    if error is not None:
+        error.__traceback__ = None  # refers to the sender
     kept: list[object] = [channel.sender]
     del channel
     where(lambda: how(kept))
-    assert [item async for item in receiver] == list(range(buffer))
-    with pytest.raises(StopAsyncIteration):
-        await anext(receiver)
+    assert [await anext(receiver) for _ in range(buffer)] == list(range(buffer))
+    await ended(receiver, error)
 
 
 @in_every_way
-@pytest.mark.parametrize("opened", [False, True])
+@either_sender
 async def test_a_sender_dropped_after_the_receiver_was_closed_breaks_nothing(where: Where, how: How, *, opened: bool) -> None:
     """Rules 9 and 13: the closing came first, so no ask misses anything, not even one that has not had the turn to learn of it."""
     channel = Channel[int]()
     receiver = channel.receiver
     kept: list[object] = [await channel.sender.__aenter__() if opened else channel.sender]
     del channel
-    asks = [asyncio.create_task(anext(receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(receiver) for _ in range(2))
     await receiver.aclose()
     where(lambda: how(kept))
     asks.append(asyncio.create_task(anext(receiver)))
-    for ask in asks:
-        with pytest.raises(StopAsyncIteration):
-            await done(ask)
-
-
-async def test_a_sender_dropped_after_a_failure_keeps_its_reason() -> None:
-    """Rule 13: a block that failed stays failed from its error."""
-    channel = Channel[int]()
-    receiver, error = channel.receiver, ValueError()
-
-    async def fail(sender: Sender[int]) -> None:
-        async with sender:
-            raise error
-
-    with pytest.raises(ValueError):
-        await fail(channel.sender)
-    del channel
-    gc.collect()
-    for _ in range(2):
-        with pytest.raises(SenderFailed) as caught:
-            await anext(receiver)
-        assert caught.value.__cause__ is error
+    await raises(StopAsyncIteration, *asks)
 
 
 async def test_a_task_that_is_thrown_away_in_its_block_fails_the_stream() -> None:
@@ -419,8 +350,7 @@ async def test_a_channel_dropped_as_a_whole_disturbs_nothing() -> None:
     """Rule 13: with no task on either side, nothing happens."""
     for buffer in range(2):
         channel = Channel[int](buffer=buffer)
-        ask = asyncio.create_task(anext(channel.receiver))
-        await turns()
+        ask = await begun(anext(channel.receiver))
         ask.cancel()
         await turns()
         del channel, ask

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
@@ -14,8 +13,9 @@ import pytest
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, offer
 from tests.garbage import is_gone, let_go
-from tests.loops import turns
-from tests.outcomes import Broken, done, failed, rest, wait_for
+from tests.loops import turns, turns_given
+from tests.outcomes import Broken, all_begun, begun, done, failed, left_by, raises, rest, wait_for
+from tests.producers import write
 
 TURN: Final = 512
 """So many items pass without a turn of the event loop."""
@@ -35,13 +35,6 @@ async def put(itemize: Itemizer[int], item: int, *, by_offer: bool) -> None:
         await itemize(item)
 
 
-def given_turns() -> list[None]:
-    """Whether any other task has had a turn since."""
-    given: list[None] = []
-    asyncio.get_running_loop().call_soon(given.append, None)
-    return given
-
-
 # drop_oldest.
 
 
@@ -51,12 +44,12 @@ async def test_a_full_buffer_loses_its_oldest_item_for_the_new_one(buffer: int, 
     """Rule 25: and no itemizer waits for room, though nothing is taken."""
     channel = Channel[int](buffer=buffer, drop_oldest=True)
     async with channel.sender as itemize:
-        given = given_turns()
+        given = turns_given()
         for item in range(20):
             await put(itemize, item, by_offer=by_offer)
             assert channel.statistics().buffered == min(item + 1, buffer)
             assert channel.statistics().dropped == max(0, item + 1 - buffer)
-        assert not given
+        assert not given()
         assert await anext(channel.receiver) == 20 - buffer
         await itemize(20)
         assert channel.statistics().dropped == 20 - buffer
@@ -79,17 +72,16 @@ async def test_an_itemizer_that_loses_items_still_gives_other_tasks_turns() -> N
     channel = Channel[int](buffer=1, drop_oldest=True)
     async with channel.sender as itemize:
         for _ in range(3):
-            given = given_turns()
+            given = turns_given()
             for item in range(TURN + 2):
                 await itemize(item)
-            assert given
+            assert given()
 
 
 async def test_a_waiting_ask_gets_what_was_not_lost() -> None:
     """Rules 14 and 25: it was woken for the first item, and takes the oldest that is left when it runs."""
     channel = Channel[int](buffer=1, drop_oldest=True)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     async with channel.sender as itemize:
         for item in (1, 2, 3):
             await itemize(item)
@@ -157,9 +149,7 @@ async def test_on_drop_is_called_for_what_a_receiver_leaves_behind(
 
     async def leave_and_refuse() -> None:
         await leave(held)
-        for each in waiting:
-            with pytest.raises(ReceiverClosed):
-                await done(each)
+        await raises(ReceiverClosed, *waiting)
 
     with suppress(Broken):
         async with sender as itemize:
@@ -186,17 +176,14 @@ async def test_on_drop_is_called_for_what_was_offered_to_an_ask_that_was_cancell
     """Rules 24 and 25: in lock-step an itemizer returns when its item was taken, but `offer` before."""
     lost: list[int] = []
     channel = Channel[int](on_drop=lost.append)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     async with channel.sender as itemize:
         assert [offer(itemize, item) for item in (1, 2)] == [True, True]
         asks[1].cancel()
         assert await done(asks[0]) == 1
-        waiting = asyncio.create_task(wait_for(itemize(3)))
-        await turns()
+        waiting = await begun(wait_for(itemize(3)))
         await channel.receiver.aclose()
-        with pytest.raises(ReceiverClosed):
-            await done(waiting)
+        await raises(ReceiverClosed, waiting)
     assert lost == [2]
     assert channel.statistics().dropped == 1
 
@@ -207,8 +194,7 @@ async def test_on_drop_is_called_for_nothing_that_is_withdrawn_or_taken() -> Non
     channel = Channel[int](buffer=1, on_drop=lost.append)
     async with channel.sender as itemize:
         await itemize(1)
-        waiting = asyncio.create_task(wait_for(itemize(2)))
-        await turns()
+        waiting = await begun(wait_for(itemize(2)))
         waiting.cancel()
         await turns()
     assert await rest(channel.receiver) == [1]
@@ -247,14 +233,9 @@ async def test_on_drop_is_called_in_the_loop_of_the_channel() -> None:
 
 def test_a_channel_with_on_drop_binds_when_its_sender_opens() -> None:
     """Rules 19 and 25: other channels bind when they first have to wait."""
-
-    async def use(channel: Channel[int]) -> None:
-        async with channel.sender as itemize:
-            await itemize(1)
-
     for bound in (False, True):
         channel = Channel[int](buffer=1, on_drop=print if bound else None)
-        asyncio.run(use(channel))
+        asyncio.run(write(channel.sender, [1]))
         if bound:
             with pytest.raises(RuntimeError, match="belongs to the event loop"):
                 asyncio.run(rest(channel.receiver))
@@ -283,13 +264,9 @@ def test_in_a_closed_loop_on_drop_is_not_called(*, drop_oldest: bool) -> None:
     item = Local()
     gone = weakref.ref(item)
 
-    async def use(item: Local) -> None:
-        async with held[0].sender as itemize:
-            await itemize(item)
-
     held = [Channel[Local](buffer=1, drop_oldest=drop_oldest, on_drop=lambda _: lost.append(1))]
     sender = held[0].sender
-    asyncio.run(use(item))
+    asyncio.run(write(sender, [item]))
     del item
     held.clear()
     let_go()
@@ -348,8 +325,7 @@ async def test_on_drop_may_close_the_receiver_when_an_itemizer_comes_back_from_a
         for item in range(TURN + 1):
             await itemize(item)
         user.todo = [close_at_once]
-        tasks = [asyncio.create_task(wait_for(itemize(-number))) for number in (1, 2)]
-        await turns()
+        tasks = await all_begun(wait_for(itemize(-number)) for number in (1, 2))
         assert all(task.done() for task in tasks)
         assert isinstance(tasks[1].exception(), ReceiverClosed)
         assert user.seen[-2:] == [(TURN, 1, TURN + 1), (-1, 0, TURN + 2)]
@@ -420,6 +396,7 @@ async def test_what_ends_the_program_leaves_on_drop(kind: type[BaseException]) -
 
 
 @pytest.mark.cpython
+@pytest.mark.usefixtures("no_collector")
 async def test_an_error_of_on_drop_keeps_no_frame_alive() -> None:
     """Rules 22 and 25: nor what those that were running hold, once the exception handler is done with it."""
 
@@ -437,17 +414,13 @@ async def test_an_error_of_on_drop_keeps_no_frame_alive() -> None:
     with Reports() as reports:
         async with channel.sender as itemize:
             await itemize(1)
-            gc.disable()
-            try:
-                caller(itemize)
-                errors = [weakref.ref(error) for report in reports if isinstance(error := report["exception"], Broken)]
-                del error
-                reports.clear()
-                assert all(is_gone(each) for each in gone)
-                assert all(is_gone(each) for each in errors)
-                assert errors
-            finally:
-                gc.enable()
+            caller(itemize)
+            errors = [weakref.ref(error) for report in reports if isinstance(error := report["exception"], Broken)]
+            del error
+            reports.clear()
+            assert all(is_gone(each) for each in gone)
+            assert all(is_gone(each) for each in errors)
+            assert errors
             assert channel.receiver.take_ready() == [2]
 
 
@@ -456,11 +429,8 @@ async def test_a_stream_that_failed_is_still_truncated_after_on_drop() -> None:
     lost: list[int] = []
     channel = Channel[int](buffer=1, drop_oldest=True, on_drop=lost.append)
     error = Broken()
-    with suppress(Broken):
-        async with channel.sender as itemize:
-            await itemize(1)
-            await itemize(2)
-            raise error
+    with left_by(error):
+        await write(channel.sender, (1, 2), error)
     assert await anext(channel.receiver) == 2
     await failed(channel.receiver, error)
     assert lost == [1]

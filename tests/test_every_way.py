@@ -20,16 +20,9 @@ from hypothesis import strategies as st
 from chanstream import Channel, Itemizer, ReceiverClosed, stream
 from tests.drawn import examples
 from tests.loops import LOOPS, LoopFactory, turns
+from tests.producers import BodyError, ProducerError
 
 Log: TypeAlias = list[str]
-
-
-class ProducerError(Exception):
-    """Raised by a producer where its program says so."""
-
-
-class ConsumerError(Exception):
-    """Raised by a consumer where its program says so."""
 
 
 # Producers. Each is a block of steps.
@@ -255,7 +248,7 @@ async def read(rows: AsyncIterator[int], consumer: Consumer, log: Log) -> None:
             return
     log.append("leaving")
     if consumer.by_error:
-        raise ConsumerError
+        raise BodyError
 
 
 def outcome(error: BaseException) -> str:
@@ -266,7 +259,7 @@ def outcome(error: BaseException) -> str:
     """
     if isinstance(error, BaseExceptionGroup):
         earlier, later = error.exceptions
-        assert isinstance(earlier, ConsumerError)
+        assert isinstance(earlier, BodyError)
         assert isinstance(later, ProducerError)
         return repr(later)
     return repr(error)

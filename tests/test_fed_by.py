@@ -9,16 +9,16 @@ import asyncio
 import contextvars
 import inspect
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import TypeVar
 
 import pytest
 
 from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderFailed, stream
-from tests.loops import turns
-from tests.outcomes import collect, cut_short, wait_for
-from tests.producers import BodyError, Halt, ProducerError, busy, count, failing, failing_cleanup, logged
+from tests.loops import this_task, turns
+from tests.outcomes import begun, collect, cut_short, wait_for
+from tests.producers import BodyError, Halt, ProducerError, busy, count, failing, failing_cleanup, in_a_generator, logged
 
 T = TypeVar("T")
 
@@ -94,30 +94,6 @@ async def test_the_block_gives_what_the_producer_passes_on_and_then_the_end(buff
         assert await collect(rows) == [0, 1, 2, 3]
         assert await collect(rows) == []
     assert await collect(rows) == []
-
-
-async def test_func_gets_its_arguments_of_whatever_name() -> None:
-    """Rule 17: names that the library uses itself are free for func."""
-
-    async def echo(itemize: Itemizer[object], first: int, /, second: int, *, func: int, self: int = 4) -> None:
-        await itemize((first, second, func, self))
-
-    async with Channel[object]().fed_by(echo, 1, second=2, func=3, self=6) as rows:
-        assert await collect(rows) == [(1, 2, 3, 6)]
-
-
-async def test_func_may_be_a_bound_method() -> None:
-    """Rule 17."""
-
-    class Table:
-        rows = ("a", "b")
-
-        async def read(self, itemize: Itemizer[str], *, times: int) -> None:
-            for row in self.rows * times:
-                await itemize(row)
-
-    async with Channel[str]().fed_by(Table().read, times=2) as rows:
-        assert await collect(rows) == ["a", "b", "a", "b"]
 
 
 async def test_func_runs_in_a_task_and_a_context_of_its_own() -> None:
@@ -395,8 +371,7 @@ async def test_a_producer_cancelled_before_its_first_step_fails_the_stream() -> 
     with pytest.raises(SenderFailed) as raised:
         await outcome(read())
     assert isinstance(raised.value.__cause__, asyncio.CancelledError)
-    reader = asyncio.current_task()
-    assert reader is not None
+    reader = this_task()
     assert not reader.cancelling()
 
 
@@ -429,8 +404,7 @@ async def test_a_timeout_around_the_block_ends_it() -> None:
                     await asyncio.Event().wait()
         assert not new()
     assert log == ["CancelledError", "cleaned"]
-    reader = asyncio.current_task()
-    assert reader is not None
+    reader = this_task()
     assert not reader.cancelling()
 
 
@@ -451,43 +425,30 @@ async def test_a_timeout_inside_the_block_leaves_the_producer_alone() -> None:
         assert await collect(rows) == [0, 1]
 
 
-async def test_a_cancelled_body_waits_for_the_cleanup() -> None:
-    """Rule 17: func is cancelled once, and its cleanup may take its time."""
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_cancelled_body_waits_for_the_cleanup(times: int) -> None:
+    """Rule 17: func is cancelled once, and its cleanup may take its time. No group is made of two cancellations."""
     log: list[str] = []
-    event = asyncio.Event()
+    released = asyncio.Event()
 
     async def read() -> None:
-        async with Channel[int]().fed_by(slow, log, event) as rows:
+        async with Channel[int]().fed_by(slow, log, released) as rows:
             await anext(rows)
             await asyncio.Event().wait()
 
-    task = asyncio.create_task(read())
-    await turns()
-    task.cancel()
-    await turns()
-    assert not task.done()
-    event.set()
+    task = await begun(read())
+    for _ in range(times):
+        task.cancel()
+        await turns()
+        assert not task.done()
+    released.set()
     await ended(task)
     assert task.cancelled()
     assert log == ["cleaned"]
 
 
-async def leave_at_once() -> None:
-    pass
-
-
-async def forever() -> None:
-    await asyncio.Event().wait()
-
-
-async def leave_by_an_error() -> None:
-    raise BodyError
-
-
-@pytest.mark.parametrize("body", [leave_at_once, leave_by_an_error, forever], ids=["left", "failed", "busy"])
-async def test_a_cancellation_that_an_error_takes_the_place_of_is_raised_at_the_next_await(
-    body: Callable[[], Awaitable[object]],
-) -> None:
+@pytest.mark.parametrize("body", ["left", "failed", "busy"])
+async def test_a_cancellation_that_an_error_takes_the_place_of_is_raised_at_the_next_await(body: str) -> None:
     """Rule 16: a task that handles the error does not go on as if it had not been cancelled.
 
     As with asyncio.TaskGroup, from Python 3.13 on. If this failed, a timeout around the block would be used up and never strike.
@@ -499,19 +460,21 @@ async def test_a_cancellation_that_an_error_takes_the_place_of_is_raised_at_the_
             await count(itemize, 10)
         finally:
             await released.wait()
-            if body is not leave_by_an_error:
+            if body != "failed":
                 raise ProducerError
 
     async def read() -> str:
         with suppress(ProducerError, BodyError):
             async with Channel[int]().fed_by(slow) as rows:
                 await anext(rows)
-                await body()
+                if body == "failed":
+                    raise BodyError
+                if body == "busy":
+                    await asyncio.Event().wait()
         await turns()
         return "went on"
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await turns()
     released.set()
@@ -521,18 +484,6 @@ async def test_a_cancellation_that_an_error_takes_the_place_of_is_raised_at_the_
         assert task.cancelling() == 1
     else:
         assert task.result() == "went on"
-
-
-async def test_a_timeout_that_an_error_takes_the_place_of_strikes_no_more() -> None:
-    """Rule 17: what is cancelled again is taken back by the timeout that has cancelled."""
-    error = ProducerError()
-    with pytest.raises(ProducerError):
-        async with asyncio.timeout(None) as limit, Channel[int]().fed_by(failing_cleanup, error) as rows:
-            await anext(rows)
-            limit.reschedule(0)
-            await asyncio.Event().wait()
-    assert limit.expired()
-    await turns()
 
 
 async def test_an_error_in_place_of_another_tasks_cancellation_cancels_nothing() -> None:
@@ -559,8 +510,7 @@ async def test_an_error_of_a_block_in_the_cleanup_of_a_cancelled_task_cancels_no
         await turns()
         return "cleaned"
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await ended(task)
     assert task.result() == "cleaned"
@@ -596,27 +546,8 @@ async def test_a_cancellation_while_leaving_does_not_interrupt_the_cleanup(own: 
         assert task.exception() is own
 
 
-async def test_a_body_that_is_cancelled_twice_ends_cancelled() -> None:
-    """Rule 17: the second waits for the cleanup as well. No group is made of two cancellations."""
-    log: list[str] = []
-
-    async def read() -> None:
-        async with Channel[int]().fed_by(logged, log) as rows:
-            await anext(rows)
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(read())
-    await turns()
-    task.cancel()
-    await turns(2)
-    task.cancel()
-    await ended(task)
-    assert task.cancelled()
-    assert log == ["CancelledError", "cleaned"]
-
-
 async def test_an_error_in_the_cleanup_of_a_cancelled_block_comes_as_itself() -> None:
-    """Rule 17: to be cancelled is no reason of the body's own.
+    """Rule 17: to be cancelled is no reason of the body's own. What is cancelled again is taken back by the timeout around.
 
     If this failed, CancelledError would come in an exception group, which no timeout, task group or `except Exception` around the
     block knows what to do with. With an async generator under aclosing, the error comes alone as well.
@@ -628,21 +559,15 @@ async def test_an_error_in_the_cleanup_of_a_cancelled_block_comes_as_itself() ->
             limit.reschedule(0)
             await asyncio.Event().wait()
     assert raised.value is error
-    reader = asyncio.current_task()
-    assert reader is not None
-    assert not reader.cancelling()
+    assert limit.expired()
+    assert not this_task().cancelling()
+    await turns()
 
 
 async def test_an_error_in_the_cleanup_of_a_block_in_a_closed_generator_comes_as_itself() -> None:
     """Rule 17: to be closed, as a generator around the block is, is no reason of the body's own."""
     error = ProducerError()
-
-    async def generate() -> AsyncGenerator[int, None]:
-        async with Channel[int]().fed_by(failing_cleanup, error) as rows:
-            async for row in rows:
-                yield row
-
-    generator = generate()
+    generator = in_a_generator(Channel[int]().fed_by(failing_cleanup, error))
     assert await anext(generator) == 0
     with pytest.raises(ProducerError) as raised:
         await generator.aclose()
@@ -652,13 +577,7 @@ async def test_an_error_in_the_cleanup_of_a_block_in_a_closed_generator_comes_as
 async def test_a_generator_around_the_block_is_closed_as_any_other() -> None:
     """Rule 17: GeneratorExit leaves the block unchanged."""
     log: list[str] = []
-
-    async def generate() -> AsyncGenerator[int, None]:
-        async with Channel[int]().fed_by(logged, log) as rows:
-            async for row in rows:
-                yield row
-
-    async with aclosing(generate()) as generator:
+    async with aclosing(in_a_generator(Channel[int]().fed_by(logged, log))) as generator:
         assert await anext(generator) == 0
     assert log == ["CancelledError", "cleaned"]
     assert await collect(generator) == []
@@ -676,13 +595,8 @@ async def test_a_cancellation_while_a_generator_around_the_block_is_closed_is_no
             await turns()
             log.append("cleaned")
 
-    async def generate() -> AsyncGenerator[int, None]:
-        async with Channel[int]().fed_by(slow) as rows:
-            async for row in rows:
-                yield row
-
     async def read() -> None:
-        generator = generate()
+        generator = in_a_generator(Channel[int]().fed_by(slow))
         assert await anext(generator) == 0
         await generator.aclose()
         log.append("went on")
@@ -773,8 +687,7 @@ async def test_a_cancellation_that_the_body_has_handled_is_not_raised_again(*, c
     log: list[str] = []
 
     async def program() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         if cancelled_before:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -798,8 +711,7 @@ async def test_a_cancellation_of_another_task_that_the_body_raises_is_none_of_it
     log: list[str] = []
 
     async def program() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
@@ -965,8 +877,7 @@ async def test_a_block_cancelled_before_anything_was_asked_for_ends() -> None:
 
     async def read() -> None:
         async with Channel[int]().fed_by(count, 2):
-            reader = asyncio.current_task()
-            assert reader is not None
+            reader = this_task()
             reader.cancel()
 
     # A cancellation that finds no await comes at the next, which is the leaving of the block.
@@ -1016,8 +927,7 @@ async def test_a_cancelled_body_comes_before_the_cancelled_producer() -> None:
                 finally:
                     log.append("body")
 
-    task = asyncio.create_task(read())
-    await turns()
+    task = await begun(read())
     task.cancel()
     await ended(task)
     assert task.cancelled()

@@ -13,13 +13,12 @@ from typing import Final, TypeAlias
 
 import anyio
 import pytest
-from typing_extensions import override
 
 from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderFailed
 from tests.garbage import let_go
-from tests.loops import turns
-from tests.outcomes import Broken, done, failed, over, rest
-from tests.producers import count
+from tests.loops import this_task, turns
+from tests.outcomes import Broken, begun, done, failed, over, rest
+from tests.producers import count, logged
 
 CLOSED: Final = "the receiver is closed"
 DROPPED: Final = "the receiver is dropped"
@@ -41,8 +40,7 @@ class Feed:
         self.counts: list[int] = []
 
     async def run(self, feeding: Coroutine[object, object, None]) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         for _ in range(self.before):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -102,8 +100,7 @@ async def test_feed_is_a_coroutine_like_any_other() -> None:
 
     feeding = channel.feed(produce)
     assert inspect.isawaitable(feeding)
-    task = asyncio.create_task(feeding)
-    await turns()
+    task = await begun(feeding)
     assert shown == [True]
     assert shown_of(feeding, "cr_running") is False
     assert shown_of(feeding, "cr_await") is not None
@@ -337,6 +334,15 @@ BEFORE_IT: Final[dict[str, Callable[[Coroutine[object, object, None]], object]]]
 }
 
 
+def end_before_its_first_step(what: str, feeding: Coroutine[object, object, None]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that it was never awaited
+        with suppress(asyncio.CancelledError):
+            BEFORE_IT[what](feeding)
+        del feeding
+        let_go()
+
+
 @each_kind
 @pytest.mark.parametrize(
     # PyPy may keep what was thrown away until a later collection.
@@ -346,14 +352,9 @@ BEFORE_IT: Final[dict[str, Callable[[Coroutine[object, object, None]], object]]]
 async def test_a_feed_that_ends_before_its_first_step_fails_the_stream(what: str, kind: str) -> None:
     """Rules 7, 16 and 23: whatever func is; its consumer does not wait for ever."""
     channel = Channel[int]()
-    asking = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    asking = await begun(anext(channel.receiver))
     kinds = Kinds()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that it was never awaited
-        with suppress(asyncio.CancelledError):
-            BEFORE_IT[what](channel.feed(KINDS[kind](kinds)))
-        let_go()
+    end_before_its_first_step(what, channel.feed(KINDS[kind](kinds)))
     with pytest.raises(SenderFailed) as caught:
         await done(asking)
     cause = caught.value.__cause__
@@ -394,13 +395,8 @@ async def test_a_feed_that_is_cancelled_before_its_first_step_without_a_receiver
 async def test_a_second_feed_leaves_the_stream_of_the_first_alone(what: str) -> None:
     """Rule 23: one run for one channel, whatever becomes of the other before its first step."""
     channel = Channel[int]()
-    task = asyncio.create_task(channel.feed(count, 3))
-    await turns()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        with suppress(asyncio.CancelledError):
-            BEFORE_IT[what](channel.feed(count, 3))
-        let_go()
+    task = await begun(channel.feed(count, 3))
+    end_before_its_first_step(what, channel.feed(count, 3))
     with pytest.raises(SenderClosed):
         await channel.feed(count, 3)
     assert await rest(channel.receiver) == [0, 1, 2]
@@ -461,8 +457,7 @@ async def test_an_error_of_func_leaves_feed_as_itself(
 ) -> None:
     """Rules 7 and 23: and the stream fails by it."""
     channel = Channel[int]()
-    task = asyncio.create_task(channel.feed(func))
-    await turns()
+    task = await begun(channel.feed(func))
     error = task.exception()
     assert type(error) is kind
     await failed(channel.receiver, error)
@@ -496,25 +491,15 @@ async def test_a_cancellation_from_outside_leaves_feed_as_the_very_object(buffer
             raise
 
     channel = Channel[int](buffer=buffer)
-    task = asyncio.create_task(note(channel.feed(produce)))
-    await turns()
+    task = await begun(note(channel.feed(produce)))
     task.cancel("a message")
     await turns()
     assert task.cancelled()
     assert task.cancelling() == 1
     assert seen[0] is seen[1]
     assert seen[0].args == ("a message",)
-    assert await collect_numbers(channel.receiver) == [1] * buffer
+    assert [await anext(channel.receiver) for _ in range(buffer)] == [1] * buffer
     await failed(channel.receiver, seen[0])
-
-
-async def collect_numbers(receiver: Receiver[int]) -> list[int]:
-    """All that still comes before the failure."""
-    numbers: list[int] = []
-    with suppress(SenderFailed):
-        async for number in receiver:
-            numbers.append(number)
-    return numbers
 
 
 @each_end
@@ -568,8 +553,7 @@ async def test_an_error_and_a_cancellation_from_outside_that_come_together() -> 
         log.append("went on")
 
     channel = Channel[int]()
-    task = asyncio.create_task(run(channel.feed(produce)))
-    await turns()
+    task = await begun(run(channel.feed(produce)))
     await channel.receiver.aclose()
     await turns()
     assert task.cancelled() is (sys.version_info >= (3, 13))
@@ -664,7 +648,7 @@ async def test_a_cancellation_that_func_has_handled_is_not_raised_again(*, fails
     log: list[str] = []
 
     async def produce(_: Itemizer[int]) -> None:
-        for _swallowed in range(2):
+        for _attempt in range(2):
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
         if fails:
@@ -677,8 +661,7 @@ async def test_a_cancellation_that_func_has_handled_is_not_raised_again(*, fails
         log.append("went on")
 
     channel = Channel[int]()
-    task = asyncio.create_task(run(channel.feed(produce)))
-    await turns()
+    task = await begun(run(channel.feed(produce)))
     await channel.receiver.aclose()
     await turns()
     task.cancel()
@@ -701,8 +684,7 @@ async def test_a_quiet_end_finds_no_cancellation_in_a_circle_of_errors() -> None
             raise
 
     channel = Channel[int]()
-    task = asyncio.create_task(channel.feed(produce))
-    await turns()
+    task = await begun(channel.feed(produce))
     task.cancel()
     await channel.receiver.aclose()
     await asyncio.wait([task])
@@ -760,26 +742,15 @@ async def test_a_run_that_has_ended_meanwhile_is_not_cancelled() -> None:
 async def test_the_failure_of_a_body_in_a_task_group_interrupts_no_cleanup() -> None:
     """Rule 23: the receiver is closed and the task is cancelled in one step."""
     log: list[str] = []
-
-    async def produce(itemize: Itemizer[int]) -> None:
-        try:
-            await in_itemize(itemize)
-        finally:
-            await turns(5)
-            log.append("cleaned")
-
-    async def program() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.TaskGroup() as group:
             channel = Channel[int]()
-            group.create_task(channel.feed(produce))
+            group.create_task(channel.feed(logged, log))
             async with channel.receiver as numbers:
                 await anext(numbers)
                 raise Broken
-
-    with pytest.raises(ExceptionGroup) as caught:
-        await program()
     assert [type(error) for error in caught.value.exceptions] == [Broken]
-    assert log == ["cleaned"]
+    assert log == ["CancelledError", "cleaned"]
 
 
 async def test_a_run_that_is_closed_while_it_is_cancelled_awaits_nothing() -> None:
@@ -802,16 +773,12 @@ async def test_a_run_that_is_closed_while_it_is_cancelled_awaits_nothing() -> No
 
 async def test_an_error_of_func_cancels_a_body_that_waits_for_something_else() -> None:
     """Rule 23: at once."""
-
-    async def program() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.TaskGroup() as group:
             channel = Channel[int]()
             group.create_task(channel.feed(fails))
             async with channel.receiver:
                 await asyncio.Event().wait()
-
-    with pytest.raises(ExceptionGroup) as caught:
-        await program()
     assert [type(error) for error in caught.value.exceptions] == [Broken]
 
 
@@ -886,8 +853,7 @@ async def test_a_scope_around_it_catches_its_own_cancellation(
     counts: list[int] = []
 
     async def run() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         async with around() as cancel:
             cancels.append(cancel)
             await channel.feed(inside)
@@ -918,8 +884,7 @@ async def test_a_scope_around_it_notices_nothing_when_the_receiver_is_closed(
     log: list[str] = []
 
     async def run() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         with suppress(AssertionError):  # the scope was not cancelled
             async with around():
                 await channel.feed(inside)
@@ -931,17 +896,3 @@ async def test_a_scope_around_it_notices_nothing_when_the_receiver_is_closed(
     await channel.receiver.aclose()
     await asyncio.wait([task])
     assert log == ["0 cancellations"]
-
-
-class Loud(Itemizer[int]):
-    """An itemizer that is not of a channel, and fails."""
-
-    @override
-    async def __call__(self, item: int, /) -> None:
-        raise Broken
-
-
-async def test_a_producer_knows_nothing_but_its_itemizer() -> None:
-    """Rule 23: so it can be tested with another."""
-    with pytest.raises(Broken):
-        await count(Loud(), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any, TypeVar
@@ -14,8 +14,9 @@ import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderFailed
 from tests.loops import EVERY_LOOP, LOOPS, LoopFactory, turns
-from tests.outcomes import done, rest
+from tests.outcomes import all_begun, all_done, begun, collect, done, raises, rest, settle
 from tests.producers import count as produce_numbers
+from tests.producers import write
 
 T = TypeVar("T")
 
@@ -83,13 +84,11 @@ def refused(run: Run, coroutine: Coroutine[Any, Any, object]) -> None:
         run(coroutine)
 
 
-async def settle(channel: Channel[int]) -> None:
-    """Make `channel` wait in the running loop, so that it belongs to it."""
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
-    ask.cancel()
-    await turns()
-    assert ask.cancelled()
+async def pass_through(channel: Channel[int], items: Iterable[int]) -> list[int]:
+    task = asyncio.create_task(write(channel.sender, items))
+    taken = await rest(channel.receiver)
+    await done(task)
+    return taken
 
 
 # Rule 19.
@@ -97,57 +96,26 @@ async def settle(channel: Channel[int]) -> None:
 
 @every_buffer
 @elsewhere
-async def test_an_itemizer_refuses_another_loop(buffer: int, run: Run) -> None:
-    """Rule 19: also with room in the buffer; nothing is accepted, and its own loop goes on."""
+async def test_both_ends_refuse_another_loop(buffer: int, run: Run) -> None:
+    """Rule 19: also with room in the buffer, or with items; nothing is accepted or taken, and its own loop goes on."""
     channel = Channel[int](buffer=buffer)
     await settle(channel)
+    children: list[asyncio.Task[None]] = []
     async with channel.sender as itemize:
-        state = repr(channel)
-        for _ in range(2):
-            refused(run, itemize(0))
-        assert repr(channel) == state
-        child = asyncio.create_task(itemize(1))
-        await turns()
-    assert await rest(channel.receiver) == [1]
-    await done(child)
-
-
-@every_buffer
-@elsewhere
-async def test_a_receiver_refuses_another_loop(buffer: int, run: Run) -> None:
-    """Rule 19: also with items in the buffer; nothing is taken."""
-    channel = Channel[int](buffer=buffer)
-    await settle(channel)
-    async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in range(buffer + 2)]
-        await turns()
-        state = repr(channel)
-        for _ in range(2):
-            refused(run, anext(channel.receiver))
-        assert repr(channel) == state
+        for waiting in 0, buffer + 2:
+            children = await all_begun(map(itemize, range(waiting)))
+            state = repr(channel)
+            for _ in range(2):
+                refused(run, itemize(0))
+                refused(run, anext(channel.receiver))
+            assert repr(channel) == state
     assert await rest(channel.receiver) == list(range(buffer + 2))
-    for child in children:
-        await done(child)
+    await all_done(children)
 
 
 @elsewhere
-async def test_closing_refuses_another_loop(run: Run) -> None:
-    """Rule 19: nothing is closed."""
-    channel = Channel[int](buffer=1)
-    await settle(channel)
-    async with channel.sender as itemize:
-        await itemize(1)
-        state = repr(channel)
-        for _ in range(2):
-            refused(run, channel.receiver.aclose())
-            refused(run, channel.receiver.__aexit__(None, None, None))
-        assert repr(channel) == state
-    assert await rest(channel.receiver) == [1]
-
-
-@elsewhere
-async def test_a_receivers_block_refuses_another_loop(run: Run) -> None:
-    """Rule 19: refused at its start; and an error in it does not close the receiver for its own loop."""
+async def test_closing_and_a_receivers_block_refuse_another_loop(run: Run) -> None:
+    """Rule 19: nothing is closed; a block is refused at its start, and an error in it closes nothing for its own loop."""
     channel = Channel[int](buffer=1)
     await settle(channel)
 
@@ -158,6 +126,9 @@ async def test_a_receivers_block_refuses_another_loop(run: Run) -> None:
     async with channel.sender as itemize:
         await itemize(1)
         state = repr(channel)
+        for _ in range(2):
+            refused(run, channel.receiver.aclose())
+            refused(run, channel.receiver.__aexit__(None, None, None))
         refused(run, channel.receiver.__aenter__())
         refused(run, read())
         assert repr(channel) == state
@@ -174,13 +145,9 @@ def test_a_receivers_block_in_what_became_another_loop_closes_nothing() -> None:
             in_thread(lambda: loop.run_until_complete(settle(channel)))
             await anext(receiver)
 
-    async def pass_one() -> list[int]:
-        async with channel.sender as itemize:
-            await itemize(1)
-        return await rest(channel.receiver)
-
     refused(in_new_loop, read())
-    assert loop.run_until_complete(pass_one()) == [1]
+    loop.run_until_complete(write(channel.sender, [1]))
+    assert loop.run_until_complete(rest(channel.receiver)) == [1]
     loop.close()
 
 
@@ -198,9 +165,7 @@ def test_a_receivers_block_that_python_closes_after_its_loop_keeps_no_item() -> 
 
     async def begin() -> None:
         await settle(channel)
-        async with channel.sender as itemize:
-            for item in (1, 2, 3):
-                await itemize(item)
+        await write(channel.sender, (1, 2, 3))
         reading.send(None)
 
     loop.run_until_complete(begin())
@@ -210,30 +175,35 @@ def test_a_receivers_block_that_python_closes_after_its_loop_keeps_no_item() -> 
     assert "receiver closed, 0 to be taken" in repr(channel)
 
 
-async def feed_and_note(itemize: Itemizer[int], log: list[str]) -> None:
+async def feed_and_note(itemize: Itemizer[int], log: list[str], *, idle: bool = False) -> None:
     try:
-        await itemize(1)
+        if not idle:
+            await itemize(1)
         await asyncio.Event().wait()
     except asyncio.CancelledError:
         log.append("cancelled")
         raise
 
 
-async def read_fed_by(channel: Channel[int], log: list[str]) -> None:
+async def read_fed_by(channel: Channel[int], log: list[str], *, idle: bool) -> None:
+    """An idle one waits elsewhere, so that the channel has no loop, and its task has."""
     try:
-        async with channel.fed_by(feed_and_note, log) as rows:
-            await anext(rows)
-            await anext(rows)
+        async with channel.fed_by(feed_and_note, log, idle=idle) as rows:
+            await (asyncio.sleep(0) if idle else collect(rows))
     except GeneratorExit:
         log.append("left by its closing")
         raise
 
 
-async def test_a_fed_by_block_that_python_closes_elsewhere_is_left_unchanged() -> None:
+in_either_wait = pytest.mark.parametrize("idle", [False, True])
+
+
+@in_either_wait
+async def test_a_fed_by_block_that_python_closes_elsewhere_is_left_unchanged(*, idle: bool) -> None:
     """Rules 17 and 19: likewise; its task is cancelled by the loop."""
     log: list[str] = []
     channel = Channel[int]()
-    reading = read_fed_by(channel, log)
+    reading = read_fed_by(channel, log, idle=idle)
     reading.send(None)
     await turns()
     in_thread(reading.close)
@@ -243,11 +213,13 @@ async def test_a_fed_by_block_that_python_closes_elsewhere_is_left_unchanged() -
     assert "receiver closed" in repr(channel)
 
 
-def test_a_fed_by_block_that_python_closes_after_its_loop_is_left_unchanged() -> None:
-    """Rules 17 and 19: there is no task any more that could go on."""
+@in_either_wait
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_fed_by_block_that_python_closes_while_its_loop_does_not_run_is_left_unchanged(*, closed: bool, idle: bool) -> None:
+    """Rules 17 and 19: its task is cancelled when the loop goes on, and in a closed loop there is none any more that could."""
     log: list[str] = []
     channel = Channel[int]()
-    reading = read_fed_by(channel, log)
+    reading = read_fed_by(channel, log, idle=idle)
     loop = loop_of_lost_tasks()
 
     async def begin() -> None:
@@ -255,10 +227,15 @@ def test_a_fed_by_block_that_python_closes_after_its_loop_is_left_unchanged() ->
         await turns()
 
     loop.run_until_complete(begin())
-    loop.close()
+    if closed:
+        loop.close()
     reading.close()
     assert log == ["left by its closing"]
     assert "receiver closed" in repr(channel)
+    if not closed:
+        loop.run_until_complete(turns())
+        assert log == ["left by its closing", "cancelled"]
+        loop.close()
 
 
 def test_a_fed_by_block_left_in_another_loop_than_it_was_entered_in_is_refused() -> None:
@@ -273,40 +250,6 @@ def test_a_fed_by_block_left_in_another_loop_than_it_was_entered_in_is_refused()
 
     loop.run_until_complete(begin())
     refused(in_new_loop, block.__aexit__(None, None, None))
-    loop.run_until_complete(turns())
-    assert log == ["cancelled"]
-    loop.close()
-
-
-@pytest.mark.parametrize("closed", [False, True])
-def test_a_fed_by_block_in_which_no_task_waited_is_left_unchanged_likewise(closed: bool) -> None:
-    """Rules 17 and 19: the channel has no loop, and its task has."""
-    log: list[str] = []
-
-    async def idle(_: Itemizer[int]) -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            log.append("cancelled")
-            raise
-
-    async def read() -> None:
-        async with Channel[int]().fed_by(idle):
-            await asyncio.sleep(0)
-
-    reading = read()
-    loop = loop_of_lost_tasks()
-
-    async def begin() -> None:
-        reading.send(None)
-        await turns()
-
-    loop.run_until_complete(begin())
-    if closed:
-        loop.close()
-        reading.close()
-        return
-    reading.close()
     loop.run_until_complete(turns())
     assert log == ["cancelled"]
     loop.close()
@@ -342,8 +285,7 @@ async def test_a_sender_refuses_another_loop(run: Run) -> None:
 async def test_tasks_that_wait_are_not_disturbed(buffer: int, run: Run) -> None:
     """Rule 19: harms nothing, in the middle of a wait on either side."""
     channel = Channel[int](buffer=buffer)
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     async with channel.sender as itemize:
         refused(run, itemize(0))
         refused(run, anext(channel.receiver))
@@ -352,16 +294,14 @@ async def test_tasks_that_wait_are_not_disturbed(buffer: int, run: Run) -> None:
         refused(run, itemize(0))
         refused(run, anext(channel.receiver))
     assert await rest(channel.receiver) == list(range(1, buffer + 2))
-    for child in children:
-        await done(child)
+    await all_done(children)
 
 
 async def test_an_itemizer_that_waits_binds_the_channel() -> None:
     """Rule 19: the first wait may be on either side."""
     channel = Channel[int]()
     async with channel.sender as itemize:
-        child = asyncio.create_task(itemize(1))
-        await turns()
+        child = await begun(itemize(1))
         refused(in_thread_with_loop, anext(channel.receiver))
     assert await rest(channel.receiver) == [1]
     await done(child)
@@ -371,31 +311,13 @@ async def test_an_itemizer_that_waits_binds_the_channel() -> None:
 def test_a_channel_can_be_made_where_no_loop_runs(buffer: int) -> None:
     """Rule 19: it has no loop until it has to wait."""
     channel = Channel[int](buffer=buffer)
-
-    async def work() -> list[int]:
-        async def write() -> None:
-            async with channel.sender as itemize:
-                for item in range(5):
-                    await itemize(item)
-
-        task = asyncio.create_task(write())
-        taken = await rest(channel.receiver)
-        await done(task)
-        return taken
-
-    assert asyncio.run(work()) == list(range(5))
+    assert asyncio.run(pass_through(channel, range(5))) == list(range(5))
 
 
 def test_a_channel_that_never_waited_has_no_loop() -> None:
     """Rule 19: it may be filled in one loop and emptied in another, or without any."""
     channel = Channel[int](buffer=4)
-
-    async def write() -> None:
-        async with channel.sender as itemize:
-            for item in range(4):
-                await itemize(item)
-
-    asyncio.run(write())
+    asyncio.run(write(channel.sender, range(4)))
     runs: list[Run] = [in_new_loop, by_hand, in_thread_with_loop, in_thread_without_loop]
     assert [run(anext(channel.receiver)) for run in runs] == [0, 1, 2, 3]
     with pytest.raises(StopAsyncIteration):
@@ -427,8 +349,7 @@ def test_a_channel_in_use_keeps_to_its_loop_when_that_is_closed(buffer: int) -> 
         itemizers.append(itemize)
         sent: list[asyncio.Task[None]] = []
         for item in range(3):
-            ask = asyncio.create_task(anext(channel.receiver))
-            await turns()
+            ask = await begun(anext(channel.receiver))
             sent.append(asyncio.create_task(itemize(item)))
             assert await ask == item
         sent[-1].cancel()
@@ -447,12 +368,13 @@ def test_where_no_loop_runs_a_wait_is_refused(buffer: int) -> None:
     """Rule 19: there is nothing to wait with; nothing is accepted, none is queued, and the channel has no loop yet."""
     channel = Channel[int](buffer=buffer)
     itemize = by_hand(channel.sender.__aenter__())
-    with pytest.raises(RuntimeError, match=r"<Channel .*> has to wait, and no asyncio event loop runs .* asyncio\.run\(\)"):
+    no_loop = pytest.raises(RuntimeError, match=r"<Channel .*> has to wait, and no asyncio event loop runs .* asyncio\.run\(\)")
+    with no_loop:
         by_hand(anext(channel.receiver))
     for item in range(buffer):
         by_hand(itemize(item))
     state = repr(channel)
-    with pytest.raises(RuntimeError, match=r"<Channel .*> has to wait, and no asyncio event loop runs .* asyncio\.run\(\)"):
+    with no_loop:
         by_hand(itemize(buffer))
     assert repr(channel) == state
     by_hand(channel.sender.__aexit__(None, None, None))
@@ -498,8 +420,7 @@ async def test_another_thread_can_use_the_channels_own_loop() -> None:
 async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Close) -> None:
     """Rules 7 and 19: a coroutine that is thrown away is closed where it is collected; its block fails the stream, and no more."""
     channel = Channel[int](buffer=1)
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     log: list[str] = []
 
     async def write() -> None:
@@ -514,8 +435,7 @@ async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Clo
     writing = write()
     writing.send(None)
     assert await done(ask) == 1
-    ask = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    ask = await begun(anext(channel.receiver))
     close(writing.close)
     assert log == ["left by its closing"]
     for _ in range(2):
@@ -523,52 +443,23 @@ async def test_a_block_that_python_closes_elsewhere_is_left_unchanged(close: Clo
             await done(ask)
         assert isinstance(caught.value.__cause__, GeneratorExit)
         ask = asyncio.create_task(anext(channel.receiver))
-    with pytest.raises(SenderFailed):
-        await done(ask)
+    await raises(SenderFailed, ask)
 
 
 def test_a_loop_that_moves_to_another_thread_takes_its_channels_along() -> None:
     """Rule 19: what a channel keeps to is its loop, wherever that runs."""
     channel = Channel[int]()
     loop = asyncio.new_event_loop()
-
-    async def take() -> int:
-        return await anext(channel.receiver)
-
-    async def wait_in_vain() -> None:
-        ask = asyncio.create_task(take())
-        await turns()
-        ask.cancel()
-        await asyncio.wait([ask])
-
-    async def pass_one() -> list[int]:
-        async def write() -> None:
-            async with channel.sender as itemize:
-                await itemize(1)
-
-        task = asyncio.create_task(write())
-        items = await rest(channel.receiver)
-        await task
-        return items
-
-    loop.run_until_complete(wait_in_vain())
-    assert in_thread(lambda: loop.run_until_complete(pass_one())) == [1]
+    loop.run_until_complete(settle(channel))
+    assert in_thread(lambda: loop.run_until_complete(pass_through(channel, [1]))) == [1]
     loop.close()
 
 
 async def test_a_block_that_has_ended_is_not_left_again_elsewhere() -> None:
     """Rules 6 and 19: how it ended stays so, also when its exit is called by hand once more."""
     channel = Channel[int]()
-
-    async def write() -> None:
-        async with channel.sender as itemize:
-            await itemize(1)
-
-    task = asyncio.create_task(write())
-    assert await rest(channel.receiver) == [1]
-    await task
-    error = ValueError()
-    assert in_thread(lambda: by_hand(channel.sender.__aexit__(ValueError, error, None))) is False
+    assert await pass_through(channel, [1]) == [1]
+    assert in_thread(lambda: by_hand(channel.sender.__aexit__(ValueError, ValueError(), None))) is False
     assert await rest(channel.receiver) == []
 
 
@@ -588,8 +479,7 @@ async def test_a_receivers_block_that_python_closes_elsewhere_is_left_unchanged(
             raise
 
     async with channel.sender as itemize:
-        children = [asyncio.create_task(itemize(item)) for item in (1, 2)]
-        await turns()
+        children = await all_begun(map(itemize, (1, 2)))
         reading = read()
         reading.send(None)
         await turns()
@@ -597,9 +487,7 @@ async def test_a_receivers_block_that_python_closes_elsewhere_is_left_unchanged(
         close(reading.close)
         assert log == ["1", "left by its closing"]
         assert channel.receiver.take_ready() == []
-        for child in children:
-            with pytest.raises(ReceiverClosed):
-                await done(child)
+        await raises(ReceiverClosed, *children)
         with pytest.raises(ReceiverClosed):
             await itemize(2)
     with pytest.raises(StopAsyncIteration):
@@ -607,6 +495,12 @@ async def test_a_receivers_block_that_python_closes_elsewhere_is_left_unchanged(
 
 
 # Rule 20.
+
+
+def has_what_makes_it_special(loop: asyncio.AbstractEventLoop, name: str) -> None:
+    assert loop.get_debug() is (name == "debug")
+    assert (loop.get_task_factory() is not None) is (name == "eager")
+    assert type(loop).__module__.startswith("uvloop") is (name == "uvloop")
 
 
 def test_the_tests_run_on_every_kind_of_loop() -> None:
@@ -619,20 +513,14 @@ def test_the_tests_run_on_every_kind_of_loop() -> None:
     assert EVERY_LOOP.keys() == expected
     for name, make in EVERY_LOOP.items():
         with asyncio.Runner(loop_factory=make) as runner:
-            loop = runner.get_loop()
-            assert loop.get_debug() is (name == "debug")
-            assert (loop.get_task_factory() is not None) is (name == "eager")
-            assert type(loop).__module__.startswith("uvloop") is (name == "uvloop")
+            has_what_makes_it_special(runner.get_loop(), name)
 
 
 async def test_a_test_runs_on_the_loop_that_it_names(request: pytest.FixtureRequest) -> None:
     """Rule 20: what makes the loop run a test must not undo what makes it special."""
-    loop = asyncio.get_running_loop()
     # With a single loop, pytest-asyncio leaves its name out.
     name = next(iter(LOOPS)) if len(LOOPS) == 1 else request.node.name.partition("[")[2].rstrip("]")
-    assert loop.get_debug() is (name == "debug")
-    assert (loop.get_task_factory() is not None) is (name == "eager")
-    assert type(loop).__module__.startswith("uvloop") is (name == "uvloop")
+    has_what_makes_it_special(asyncio.get_running_loop(), name)
 
 
 async def story(buffer: int, log: dict[str, list[str]]) -> None:
@@ -666,8 +554,7 @@ async def story(buffer: int, log: dict[str, list[str]]) -> None:
         await channel.receiver.aclose()
         tell("consumer", "has closed")
 
-    reading = asyncio.create_task(read())
-    await turns()
+    reading = await begun(read())
     writing = asyncio.create_task(write())
     await turns(60)
     await done(reading)

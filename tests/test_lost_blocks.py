@@ -20,8 +20,8 @@ import pytest
 from chanstream import Channel, Itemizer, Receiver, SenderClosed, SenderFailed
 from tests.garbage import COUNTED, let_go
 from tests.loops import turns
-from tests.outcomes import collect, done, rest, wait_for
-from tests.producers import count, logged
+from tests.outcomes import begun, collect, done, rest, wait_for
+from tests.producers import count, in_a_generator, logged
 
 pytestmark = pytest.mark.usefixtures("no_collector")
 
@@ -48,10 +48,8 @@ def collect_elsewhere() -> None:
     thread.join()
 
 
-async def numbers(log: list[str]) -> AsyncGenerator[int, None]:
-    async with Channel[int]().fed_by(logged, log) as rows:
-        async for row in rows:
-            yield row
+def numbers(log: list[str]) -> AsyncGenerator[int, None]:
+    return in_a_generator(Channel[int]().fed_by(logged, log))
 
 
 # Blocks that are thrown away. Each function loses one whose producer writes to the log.
@@ -88,13 +86,8 @@ async def collect_a_generator_in_the_task_of_its_producer(log: list[str]) -> Non
         gc.collect()
         await logged(itemize, log)
 
-    async def generate() -> AsyncGenerator[int, None]:
-        async with Channel[int](buffer=1).fed_by(collect_and_count) as rows:
-            async for row in rows:
-                yield row
-
     lost = asyncio.Event()
-    generator = generate()
+    generator = in_a_generator(Channel[int](buffer=1).fed_by(collect_and_count))
     assert await anext(generator) == 0
     Kept(generator)
     lost.set()
@@ -135,8 +128,7 @@ async def lose_a_client(log: list[str]) -> None:
         if number == 1:
             await asyncio.Event().wait()
 
-    response = asyncio.create_task(respond(send))
-    await turns()
+    response = await begun(respond(send))
     response.cancel()
     await asyncio.wait([response])
     del response
@@ -542,12 +534,7 @@ async def test_a_producer_that_closes_the_generator_around_its_block_gets_an_err
             await generators[0].aclose()
         log.append("went on")
 
-    async def generate() -> AsyncGenerator[int, None]:
-        async with Channel[int](buffer=1).fed_by(produce) as rows:
-            async for row in rows:
-                yield row
-
-    generators = [generate()]
+    generators = [in_a_generator(Channel[int](buffer=1).fed_by(produce))]
     assert await anext(generators[0]) == 1
     await turns(20)
     assert log == ["went on"]
@@ -565,12 +552,7 @@ async def test_a_child_of_a_producer_that_closes_the_generator_around_its_block_
         await logged(itemize, log)
         await closing
 
-    async def generate() -> AsyncGenerator[int, None]:
-        async with Channel[int](buffer=1).fed_by(produce) as rows:
-            async for row in rows:
-                yield row
-
-    generators = [generate()]
+    generators = [in_a_generator(Channel[int](buffer=1).fed_by(produce))]
     assert await anext(generators[0]) == 1
     await turns(20)
     assert log == CLEANED

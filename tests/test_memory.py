@@ -14,8 +14,8 @@ import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed
 from tests.garbage import COUNTED, is_gone, let_go
-from tests.loops import turns
-from tests.outcomes import Broken, done
+from tests.loops import this_task, turns
+from tests.outcomes import Broken, all_begun, all_done, begun, done, raises
 
 pytestmark = pytest.mark.usefixtures("no_collector")
 
@@ -101,14 +101,12 @@ async def test_an_item_that_waited_for_its_place_is_free_when_it_was_consumed(bu
     """Rule 22: the sender that waited with it has gone on, and nothing has been sent since."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(maker.send(itemize)) for _ in range(buffer + 2)]
-        await turns()
+        children = await all_begun(maker.send(itemize) for _ in range(buffer + 2))
         for number in range(buffer + 2):
             await anext(channel.receiver)
             await turns()
             assert maker.alive == buffer + 1 - number
-        for child in children:
-            await done(child)
+        await all_done(children)
 
 
 @every_buffer
@@ -116,8 +114,7 @@ async def test_a_closed_channel_keeps_no_item(buffer: int) -> None:
     """Rule 22: neither those in the buffer nor those whose senders wait, from the closing on."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
     async with channel.sender as itemize:
-        children = [asyncio.create_task(maker.send(itemize)) for _ in range(buffer + 3)]
-        await turns()
+        children = await all_begun(maker.send(itemize) for _ in range(buffer + 3))
         await anext(channel.receiver)
         assert maker.alive == buffer + 2
         await channel.receiver.aclose()
@@ -128,33 +125,21 @@ async def test_a_closed_channel_keeps_no_item(buffer: int) -> None:
 
 
 @buffered
-async def test_a_dropped_receiver_keeps_no_item(buffer: int) -> None:
-    """Rule 22, with rule 13: they can't be taken any more."""
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_dropped_receiver_keeps_no_item(buffer: int, *, waits: bool) -> None:
+    """Rule 22, with rule 13: they can't be taken any more. Before any wait, no event loop has to be notified."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
     async with channel.sender as itemize:
         for _ in range(buffer):
             await maker.send(itemize)
-        child = asyncio.create_task(maker.send(itemize))
-        await turns()
-        assert maker.alive == buffer + 1
+        children = await all_begun(maker.send(itemize) for _ in range(waits))
+        assert maker.alive == buffer + waits
         del channel
         let_go()
-        await turns()
+        if waits:
+            await turns()
         assert maker.alive == 0
-        with pytest.raises(ReceiverClosed):
-            child.result()
-
-
-@buffered
-async def test_a_receiver_dropped_before_any_wait_keeps_no_item(buffer: int) -> None:
-    """Rule 22, with rule 13: no event loop has to be notified."""
-    maker, channel = Maker(), Channel[Thing](buffer=buffer)
-    async with channel.sender as itemize:
-        for _ in range(buffer):
-            await maker.send(itemize)
-        assert maker.alive == buffer
-        del channel
-        assert maker.alive == 0
+        await raises(ReceiverClosed, *children)
 
 
 @every_buffer
@@ -179,8 +164,7 @@ async def test_a_withdrawn_item_is_free(buffer: int) -> None:
     async with channel.sender as itemize:
         for _ in range(buffer):
             await maker.send(itemize)
-        children = [asyncio.create_task(maker.send(itemize)) for _ in range(3)]
-        await turns()
+        children = await all_begun(maker.send(itemize) for _ in range(3))
         for number, child in enumerate(children):
             child.cancel()
             await turns()
@@ -192,8 +176,7 @@ async def test_a_withdrawn_item_is_free(buffer: int) -> None:
 async def test_a_channel_whose_block_was_cancelled_keeps_no_withdrawn_item(buffer: int) -> None:
     """Rule 22: the error of the block is kept until an ask has raised it, the item in its traceback is not."""
     maker, channel = Maker(), Channel[Thing](buffer=buffer)
-    task = asyncio.create_task(maker.write(channel.sender, buffer + 1))
-    await turns()
+    task = await begun(maker.write(channel.sender, buffer + 1))
     assert maker.alive == buffer + 1
     task.cancel()
     await turns()
@@ -238,8 +221,7 @@ async def test_a_closed_channel_keeps_no_error(buffer: int) -> None:
 async def test_a_closed_channel_keeps_an_error_only_for_asks_that_wait(buffer: int) -> None:
     """Rule 22: the asks that waited when the block failed raise it, then it is forgotten, also when one of them is cancelled."""
     channel = Channel[Thing](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     error = await fail(channel.sender)
     await channel.receiver.aclose()
     assert error() is not None
@@ -303,8 +285,7 @@ async def test_a_quiet_end_keeps_no_error() -> None:
                 watched.append(ref(error))
                 raise
 
-    task = asyncio.create_task(send())
-    await turns()
+    task = await begun(send())
     await channel.receiver.aclose()
     await done(task)
     assert [is_gone(reference) for reference in watched] == [True]
@@ -352,8 +333,7 @@ async def test_a_channel_is_free_without_the_garbage_collector(buffer: int, end:
     channel = Channel[Thing](buffer=buffer)
     if end != "unused":
         ask = asyncio.create_task(anext(channel.receiver))
-        writing = asyncio.create_task(Maker().write(channel.sender, 1 if end == "normal" else 9))
-        await turns()
+        writing = await begun(Maker().write(channel.sender, 1 if end == "normal" else 9))
         await done(ask)
         if end == "normal":
             with pytest.raises(StopAsyncIteration):
@@ -378,8 +358,7 @@ async def test_a_fed_by_block_keeps_no_task(buffer: int, end: str) -> None:
     watched: list[Callable[[], object]] = []
 
     async def produce(itemize: Itemizer[int]) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         watched.append(ref(task))
         del task
         await itemize(1)

@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderClosed, offer, stream
 from tests.garbage import let_go
-from tests.loops import turns
-from tests.outcomes import Broken, done, over, rest, wait_for
+from tests.loops import turns, turns_given
+from tests.outcomes import Broken, all_begun, begun, done, over, rest, wait_for
 
 Wrap: TypeAlias = Callable[[Itemizer[int]], Itemizer[int]]
 
@@ -98,8 +98,7 @@ async def test_in_lock_step_there_is_room_for_each_ask_that_waits(asks: int, wra
     """Rule 24."""
     channel = Channel[int]()
     async with channel.sender as itemize:
-        asking = [asyncio.create_task(anext(channel.receiver)) for _ in range(asks)]
-        await turns()
+        asking = await all_begun(anext(channel.receiver) for _ in range(asks))
         write = wrap(itemize)
         assert [offer(write, item) for item in range(4)] == [True] * asks + [False] * (4 - asks)
         assert [await done(each) for each in asking] == [*range(asks)]
@@ -131,8 +130,7 @@ async def test_an_offer_gives_no_other_task_a_turn_and_returns_a_bool() -> None:
 async def test_if_the_consumer_is_cancelled_first_the_item_is_the_next_ones(then: str, wrap: Wrap) -> None:
     """Rule 24: in lock-step, where it was accepted because that one waited."""
     channel = Channel[int]()
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2 if then == "another waits" else 1)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2 if then == "another waits" else 1))
     async with channel.sender as itemize:
         assert offer(wrap(itemize), 1)
         asks[0].cancel()
@@ -160,8 +158,7 @@ async def test_an_offer_keeps_the_order_of_the_calls(buffer: int, cancelled: int
         called: list[int] = []
         refused: list[int] = []
         async with channel.sender as itemize:
-            asking = [asyncio.create_task(anext(channel.receiver)) for _ in range(asks)]
-            await turns()
+            asking = await all_begun(anext(channel.receiver) for _ in range(asks))
             called += [item for item in range(buffer) if offer(itemize, item)]
             writing = [asyncio.create_task(wait_for(itemize(10 + number))) for number in range(waiting)]
             called += [10 + number for number in range(waiting)]
@@ -196,8 +193,7 @@ async def test_after_what_was_offered_behind_an_itemizer_there_is_room_as_before
         channel = Channel[int](buffer=4)
         async with channel.sender as itemize:
             assert [offer(itemize, item) for item in range(4)] == [True] * 4
-            writing = asyncio.create_task(wait_for(itemize(4)))
-            await turns()
+            writing = await begun(wait_for(itemize(4)))
             assert channel.receiver.take_ready() == [0, 1, 2, 3, 4] if then == "is taken" else True
             if then != "is taken":
                 assert channel.receiver.take_ready(3) == [0, 1, 2]
@@ -206,10 +202,9 @@ async def test_after_what_was_offered_behind_an_itemizer_there_is_room_as_before
                 writing.cancel()
             await turns()
             assert writing.done()
-            given: list[None] = []
-            asyncio.get_running_loop().call_soon(given.append, None)
+            given = turns_given()
             await itemize(6)
-            assert not given
+            assert not given()
         assert await rest(channel.receiver) == {"goes on": [3, 4, 5, 6], "is cancelled": [3, 5, 6], "is taken": [5, 6]}[then]
 
 
@@ -294,8 +289,7 @@ async def test_an_offer_after_the_block_is_a_mistake(buffer: int, error: Broken 
 async def test_an_offer_in_another_loop_or_thread_is_refused_and_harms_nothing(buffer: int, wrap: Wrap) -> None:
     """Rules 19 and 24: a RuntimeError."""
     channel = Channel[int](buffer=buffer)
-    asking = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    asking = await begun(anext(channel.receiver))
     async with channel.sender as itemize:
         write = wrap(itemize)
 
@@ -375,8 +369,7 @@ async def test_an_itemize_after_a_wrapped_offer_waits_as_before(buffer: int) -> 
 
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        task = asyncio.create_task(write(itemize))
-        await turns()
+        task = await begun(write(itemize))
         assert not task.done()
         assert [await anext(channel.receiver) for _ in range(buffer + 1)] == [*range(buffer), 9]
         asking = asyncio.create_task(anext(channel.receiver))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Never
 
@@ -12,18 +12,12 @@ import pytest
 from typing_extensions import override
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderContext, SenderFailed, offer
-from tests.loops import turns
-from tests.outcomes import done, rest
+from tests.loops import turns, turns_given
+from tests.outcomes import all_begun, all_done, begun, done, raises, rest
+from tests.producers import write
 
 every_buffer = pytest.mark.parametrize("buffer", [0, 1, 2, 5])
 buffered = pytest.mark.parametrize("buffer", [1, 2, 5])
-
-
-def turns_given() -> Callable[[], int]:
-    """Tell later whether any other task has had a turn since."""
-    given: list[None] = []
-    asyncio.get_running_loop().call_soon(given.append, None)
-    return lambda: len(given)
 
 
 # Rule 1.
@@ -33,13 +27,7 @@ def turns_given() -> Callable[[], int]:
 async def test_items_are_taken_in_the_order_of_the_calls(buffer: int) -> None:
     """Rule 1: one task calls."""
     channel = Channel[int](buffer=buffer)
-
-    async def write() -> None:
-        async with channel.sender as itemize:
-            for item in range(12):
-                await itemize(item)
-
-    task = asyncio.create_task(write())
+    task = asyncio.create_task(write(channel.sender, range(12)))
     assert await rest(channel.receiver) == list(range(12))
     await done(task)
 
@@ -83,10 +71,8 @@ async def test_a_call_that_finds_room_does_not_overtake_one_that_waits(buffer: i
     async with channel.sender as itemize:
         for _ in range(buffer):
             await itemize("buffered")
-        waiting = asyncio.create_task(itemize("early"))
-        await turns()
-        overtaking = asyncio.create_task(take_and_call(itemize))
-        await turns()
+        waiting = await begun(itemize("early"))
+        overtaking = await begun(take_and_call(itemize))
         rest = [await anext(channel.receiver) for _ in range(buffer + 1)]
         assert rest[-2:] == ["early", "late"]
         await done(waiting)
@@ -94,59 +80,32 @@ async def test_a_call_that_finds_room_does_not_overtake_one_that_waits(buffer: i
 
 
 @every_buffer
-async def test_an_item_is_taken_once(buffer: int) -> None:
-    """Rule 1: two ask for one item, one gets it, and the other goes on waiting."""
+async def test_an_item_is_taken_once_and_a_consumer_that_waits_behind_it_has_asked(buffer: int) -> None:
+    """Rules 1 and 2: of two that ask, one gets the item, and the other goes on waiting, which in lock-step releases the sender."""
     channel = Channel[str](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
+    asks = await all_begun(anext(channel.receiver) for _ in range(2))
     async with channel.sender as itemize:
-        sent = asyncio.create_task(itemize("first"))
+        await done(asyncio.create_task(itemize("first")))
         assert await done(asks[0]) == "first"
         assert not asks[1].done()
-        await done(sent)
         sent = asyncio.create_task(itemize("second"))
         assert await done(asks[1]) == "second"
-    with pytest.raises(StopAsyncIteration):
-        await anext(channel.receiver)
-    await done(sent)
-
-
-async def test_an_item_is_not_taken_again_while_its_itemizer_waits() -> None:
-    """Rule 1: in lock-step, the sender still waits after its item has been taken."""
-    channel = Channel[str]()
-    async with channel.sender as itemize:
-        sent = asyncio.create_task(itemize("first"))
-        assert await anext(channel.receiver) == "first"
-        again = asyncio.create_task(anext(channel.receiver))
-        await turns()
-        assert not again.done()
+        assert sent.done() is (buffer > 0)  # no other waits behind this one
+        ask = asyncio.create_task(anext(channel.receiver))
         await done(sent)
-    with pytest.raises(StopAsyncIteration):
-        await done(again)
+    await raises(StopAsyncIteration, ask)
 
 
 # Rule 2.
 
 
-async def test_in_lock_step_an_itemizer_waits_until_its_item_is_taken() -> None:
-    """Rule 2: it returns only after x was taken."""
-    channel = Channel[str]()
-    async with channel.sender as itemize:
-        sent = asyncio.create_task(itemize("item"))
-        await turns()
-        assert not sent.done()
-        assert await anext(channel.receiver) == "item"
-    await channel.receiver.aclose()
-    await turns()
-    assert sent.exception() is not None
-
-
 async def test_in_lock_step_an_itemizer_waits_until_a_further_item_is_asked_for() -> None:
-    """Rule 2: and a further item has been asked for, by the same consumer coming back."""
+    """Rules 1 and 2: not only until its item was taken, by the same consumer coming back, which does not get that item again."""
     channel = Channel[str]()
     async with channel.sender as itemize:
         for item in ("first", "second", "third"):
-            sent = asyncio.create_task(itemize(item))
+            sent = await begun(itemize(item))
+            assert not sent.done()
             assert await anext(channel.receiver) == item
             await turns()
             assert not sent.done()
@@ -168,8 +127,7 @@ async def test_in_lock_step_an_ask_that_finds_an_item_releases_the_itemizer_befo
     channel = Channel[str]()
     async with channel.sender as itemize:
         first = asyncio.create_task(itemize("first"))
-        second = asyncio.create_task(itemize("second"))
-        await turns()
+        second = await begun(itemize("second"))
         assert await anext(channel.receiver) == "first"
         await turns()
         assert (first.done(), second.done()) == (False, False)
@@ -178,27 +136,7 @@ async def test_in_lock_step_an_ask_that_finds_an_item_releases_the_itemizer_befo
         assert (first.done(), second.done()) == (True, False)
         ask = asyncio.create_task(anext(channel.receiver))
         await done(second)
-    with pytest.raises(StopAsyncIteration):
-        await done(ask)
-
-
-async def test_in_lock_step_another_consumer_that_waits_already_has_asked() -> None:
-    """Rule 2: or by another one already waiting."""
-    channel = Channel[str]()
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(2)]
-    await turns()
-    async with channel.sender as itemize:
-        sent = asyncio.create_task(itemize("first"))
-        await done(sent)
-        assert await done(asks[0]) == "first"
-        assert not asks[1].done()
-        sent = asyncio.create_task(itemize("second"))
-        assert await done(asks[1]) == "second"
-        assert not sent.done()  # no other waits behind this one
-        ask = asyncio.create_task(anext(channel.receiver))
-        await done(sent)
-    with pytest.raises(StopAsyncIteration):
-        await done(ask)
+    await raises(StopAsyncIteration, ask)
 
 
 @pytest.mark.parametrize("producer", [0, 1, 3])
@@ -259,11 +197,11 @@ async def test_with_room_an_itemizer_returns_at_once(buffer: int) -> None:
         given = turns_given()
         for item in range(buffer):
             await itemize(item)
-        assert given() == 0
+        assert not given()
         assert [await anext(channel.receiver) for _ in range(buffer)] == list(range(buffer))
-        assert given() == 0  # nor does an ask that finds an item
+        assert not given()  # nor does an ask that finds an item
         await itemize(buffer)
-        assert given() == 0
+        assert not given()
 
 
 @pytest.mark.parametrize("buffer", [1, 2, 5, 300])
@@ -276,13 +214,11 @@ async def test_without_room_an_itemizer_waits_until_an_item_is_taken(buffer: int
     async with channel.sender as itemize:
         for item in range(buffer):
             await itemize(item)
-        sent = asyncio.create_task(itemize(buffer))
-        await turns()
+        sent = await begun(itemize(buffer))
         assert not sent.done()
         assert await anext(channel.receiver) == 0
         await done(sent)  # no further item has been asked for
-        sent = asyncio.create_task(itemize(buffer + 1))
-        await turns()
+        sent = await begun(itemize(buffer + 1))
         assert not sent.done()
         assert await anext(channel.receiver) == 1
         await done(sent)
@@ -300,8 +236,7 @@ async def test_senders_are_released_first_come_first_served(buffer: int) -> None
         returned.append(item)
 
     async with channel.sender as itemize:
-        tasks = [asyncio.create_task(send(itemize, item)) for item in range(buffer + 4)]
-        await turns()
+        tasks = await all_begun(send(itemize, item) for item in range(buffer + 4))
         for taken in range(4):
             assert returned == list(range(buffer + taken))
             assert await anext(channel.receiver) == taken
@@ -316,13 +251,11 @@ async def test_all_items_can_be_taken_before_a_waiting_sender_has_its_turn(buffe
     """Rule 3: an item whose sender still waits is taken in its order, and releases the sender as well."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        tasks = [asyncio.create_task(itemize(item)) for item in range(buffer + 3)]
-        await turns()
+        tasks = await all_begun(map(itemize, range(buffer + 3)))
         given = turns_given()
         assert [await anext(channel.receiver) for _ in range(buffer + 3)] == list(range(buffer + 3))
-        assert given() == 0
-        for task in tasks:
-            await done(task)
+        assert not given()
+        await all_done(tasks)
         await itemize(0)
         assert await anext(channel.receiver) == 0
 
@@ -337,14 +270,12 @@ async def test_several_free_places_release_several_senders(buffer: int, more: in
     channel = Channel[int](buffer=buffer)
     size = 3 * buffer + 1
     async with channel.sender as itemize:
-        tasks = [asyncio.create_task(itemize(item)) for item in range(size)]
-        await turns()
+        tasks = await all_begun(map(itemize, range(size)))
         assert [await anext(channel.receiver) for _ in range(buffer + more)] == list(range(buffer + more))
         await turns()
         assert [task.done() for task in tasks] == [item < 2 * buffer + more for item in range(size)]
     assert await rest(channel.receiver) == list(range(buffer + more, size))
-    for task in tasks:
-        await done(task)
+    await all_done(tasks)
 
 
 # An end that never has to wait.
@@ -365,16 +296,21 @@ class Ticker:
         self.seen.append(self.count)
         self.handle = asyncio.get_running_loop().call_soon(self.tick)
 
-    def steps(self) -> list[int]:
-        """By how many the count grew between two turns."""
-        self.handle.cancel()
-        return [step for step in (after - before for before, after in pairwise([*self.seen, self.count])) if step]
-
     def check(self, *, often: bool = False) -> None:
         """There was a turn before the count grew by more than MOST, and not for every few items, unless `often` is true."""
-        steps = self.steps()
+        self.handle.cancel()
+        steps = [step for step in (after - before for before, after in pairwise([*self.seen, self.count])) if step]
         assert max(steps) <= MOST
         assert often or sum(steps) / len(steps) >= MOST / 4
+
+
+async def flood(itemize: Itemizer[int]) -> None:
+    """Pass on more than may be in one step, and see that there were turns."""
+    ticker = Ticker()
+    for item in range(3 * MOST):
+        await itemize(item)
+        ticker.count += 1
+    ticker.check()
 
 
 @pytest.mark.parametrize("buffer", [3 * MOST, sys.maxsize])
@@ -382,20 +318,22 @@ async def test_a_source_that_is_always_ready_starves_no_other_task(buffer: int) 
     """Rule 3: a turn before the buffer has grown by more than 1,024 items, also if its limit is beyond any memory."""
     channel = Channel[int](buffer=buffer)
     async with channel.sender as itemize:
-        ticker = Ticker()
-        for item in range(3 * MOST):
-            await itemize(item)
-            ticker.count += 1
-        ticker.check()
+        await flood(itemize)
 
 
-@pytest.mark.parametrize("several", [False, True])
-async def test_a_long_backlog_starves_no_other_task(*, several: bool) -> None:
-    """Rule 3: a turn before the buffer has shrunk by more than 1,024 items since the last one, for one loop or a pool of them."""
-    channel = Channel[int](buffer=4 * MOST)
+@pytest.mark.parametrize(("workers", "offered"), [(1, False), (3, False), (1, True)])
+async def test_a_long_backlog_starves_no_other_task(workers: int, *, offered: bool) -> None:
+    """Rule 3: a turn before the buffer has shrunk by more than 1,024 items since the last one, for one loop or a pool of them.
+
+    Also if it grew by `offer`, which gives none.
+    """
+    channel = Channel[int](buffer=sys.maxsize if offered else 4 * MOST)
     async with channel.sender as itemize:
         for item in range(4 * MOST):
-            await itemize(item)
+            if offered:
+                assert offer(itemize, item)
+            else:
+                await itemize(item)
     taken: list[int] = []
     ticker = Ticker()
 
@@ -405,10 +343,10 @@ async def test_a_long_backlog_starves_no_other_task(*, several: bool) -> None:
             ticker.count += 1
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(3 if several else 1):
+        for _ in range(workers):
             group.create_task(read())
     assert taken == list(range(4 * MOST))
-    ticker.check(often=several)
+    ticker.check(often=workers > 1)
 
 
 async def test_a_source_that_offers_first_starves_no_other_task() -> None:
@@ -416,26 +354,7 @@ async def test_a_source_that_offers_first_starves_no_other_task() -> None:
     channel = Channel[int](buffer=sys.maxsize)
     async with channel.sender as itemize:
         assert all(offer(itemize, item) for item in range(MOST))
-        ticker = Ticker()
-        for item in range(3 * MOST):
-            await itemize(item)
-            ticker.count += 1
-        ticker.check()
-
-
-async def test_a_backlog_that_was_offered_starves_no_other_task() -> None:
-    """Rule 3: a turn before the buffer has shrunk by more than 1,024 items, also if it grew by `offer`, which gives none."""
-    channel = Channel[int](buffer=sys.maxsize)
-    async with channel.sender as itemize:
-        for item in range(4 * MOST):
-            assert offer(itemize, item)
-    taken: list[int] = []
-    ticker = Ticker()
-    async for item in channel.receiver:
-        taken.append(item)
-        ticker.count += 1
-    assert taken == list(range(4 * MOST))
-    ticker.check()
+        await flood(itemize)
 
 
 async def test_a_buffer_that_was_emptied_in_one_step_grows_with_turns_again() -> None:
@@ -445,19 +364,13 @@ async def test_a_buffer_that_was_emptied_in_one_step_grows_with_turns_again() ->
         for item in range(4 * MOST):
             await itemize(item)
         assert len(channel.receiver.take_ready()) == 4 * MOST
-        ticker = Ticker()
-        for item in range(3 * MOST):
-            await itemize(item)
-            ticker.count += 1
-        ticker.check()
+        await flood(itemize)
 
 
 async def test_a_backlog_of_which_a_part_was_taken_in_one_step_starves_no_other_task() -> None:
     """Rule 3: a turn before it has shrunk by more than 1,024 items since `take_ready`, which gives none."""
     channel = Channel[int](buffer=sys.maxsize)
-    async with channel.sender as itemize:
-        for item in range(6 * MOST):
-            await itemize(item)
+    await write(channel.sender, range(6 * MOST))
     ticker = Ticker()
     assert len(channel.receiver.take_ready(2 * MOST)) == 2 * MOST
     async for _ in channel.receiver:
@@ -470,7 +383,7 @@ async def test_a_timeout_around_a_source_that_is_always_ready_strikes() -> None:
     channel = Channel[int](buffer=sys.maxsize)
     returned = 0
 
-    async def flood(itemize: Itemizer[int]) -> None:
+    async def write(itemize: Itemizer[int]) -> None:
         nonlocal returned
         while returned < 9 * MOST:
             await itemize(returned)
@@ -478,7 +391,7 @@ async def test_a_timeout_around_a_source_that_is_always_ready_strikes() -> None:
 
     with pytest.raises(TimeoutError):
         async with channel.sender as itemize, asyncio.timeout(0):
-            await flood(itemize)
+            await write(itemize)
     assert 0 < returned < 9 * MOST
     assert channel.statistics().pending == returned
     assert channel.receiver.take_ready() == list(range(returned))
@@ -489,9 +402,7 @@ async def test_a_timeout_around_a_source_that_is_always_ready_strikes() -> None:
 async def test_an_ask_that_is_cancelled_in_its_turn_has_taken_nothing() -> None:
     """Rules 3 and 14: the turn comes before an item is taken."""
     channel = Channel[int](buffer=4 * MOST)
-    async with channel.sender as itemize:
-        for item in range(4 * MOST):
-            await itemize(item)
+    await write(channel.sender, range(4 * MOST))
     taken: list[int] = []
 
     async def read() -> None:
@@ -512,15 +423,10 @@ def test_a_turn_that_is_due_binds_no_loop() -> None:
     """Rules 3 and 19: it waits for nothing, so such a buffer may be filled in one event loop and emptied in others."""
     channel = Channel[int](buffer=5 * MOST)
 
-    async def fill() -> None:
-        async with channel.sender as itemize:
-            for item in range(5 * MOST):
-                await itemize(item)
-
     async def take() -> list[int]:
         return [await anext(channel.receiver) for _ in range(4 * MOST)]
 
-    asyncio.run(fill())
+    asyncio.run(write(channel.sender, range(5 * MOST)))
     assert asyncio.run(take()) + asyncio.run(rest(channel.receiver)) == list(range(5 * MOST))
 
 
@@ -531,15 +437,8 @@ def test_a_turn_that_is_due_binds_no_loop() -> None:
 async def test_consumers_are_served_first_come_first_served(buffer: int) -> None:
     """Rule 4: each item goes to one of them, to the ask that came first."""
     channel = Channel[int](buffer=buffer)
-    asks = [asyncio.create_task(anext(channel.receiver)) for _ in range(4)]
-    await turns()
-
-    async def write() -> None:
-        async with channel.sender as itemize:
-            for item in range(4):
-                await itemize(item)
-
-    task = asyncio.create_task(write())
+    asks = await all_begun(anext(channel.receiver) for _ in range(4))
+    task = asyncio.create_task(write(channel.sender, range(4)))
     assert [await done(ask) for ask in asks] == [0, 1, 2, 3]
     with pytest.raises(StopAsyncIteration):
         await anext(channel.receiver)
@@ -550,8 +449,7 @@ async def test_consumers_are_served_first_come_first_served(buffer: int) -> None
 async def test_an_ask_that_finds_an_item_does_not_overtake_one_that_waits_for_it(buffer: int) -> None:
     """Rule 4: an item is there from the call of the itemizer until the first consumer in line has its turn."""
     channel = Channel[str](buffer=buffer)
-    early = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    early = await begun(anext(channel.receiver))
     async with channel.sender as itemize:
         await itemize("first")
         late = asyncio.create_task(itemize("second"))
@@ -563,16 +461,14 @@ async def test_an_ask_that_finds_an_item_does_not_overtake_one_that_waits_for_it
 async def test_in_lock_step_too_an_ask_does_not_overtake_one_that_waits() -> None:
     """Rule 4: the newcomer has its turn between the offer of the item and the turn of the first in line."""
     channel = Channel[str]()
-    early = asyncio.create_task(anext(channel.receiver))
-    await turns()
+    early = await begun(anext(channel.receiver))
     async with channel.sender as itemize:
         sent = asyncio.create_task(itemize("first"))
         late = asyncio.create_task(anext(channel.receiver))
         assert await done(early) == "first"
         assert not late.done()
         await done(sent)
-    with pytest.raises(StopAsyncIteration):
-        await done(late)
+    await raises(StopAsyncIteration, late)
 
 
 @every_buffer
@@ -591,18 +487,11 @@ async def test_every_worker_of_a_pool_gets_busy(buffer: int, size: int, *, worke
             await go_on.wait()
             finished.append(item)
 
-    async def write() -> None:
-        async with channel.sender as itemize:
-            for item in range(2 * size + 1):
-                await itemize(item)
-
     if workers_first:
-        workers = [asyncio.create_task(work()) for _ in range(size)]
-        await turns()
-        writing = asyncio.create_task(write())
+        workers = await all_begun(work() for _ in range(size))
+        writing = asyncio.create_task(write(channel.sender, range(2 * size + 1)))
     else:
-        writing = asyncio.create_task(write())
-        await turns()
+        writing = await begun(write(channel.sender, range(2 * size + 1)))
         workers = [asyncio.create_task(work()) for _ in range(size)]
     await turns(10 + 10 * size)
     assert busy == list(range(size))
@@ -610,8 +499,7 @@ async def test_every_worker_of_a_pool_gets_busy(buffer: int, size: int, *, worke
     go_on.set()
     await turns(10 + 10 * size)
     assert sorted(finished) == list(range(2 * size + 1))
-    for worker in workers:
-        await done(worker)
+    await all_done(workers)
     await done(writing)
 
 
@@ -638,8 +526,7 @@ async def test_each_item_goes_to_one_of_several_loops(buffer: int) -> None:
     tasks = [asyncio.create_task(read(name, pause)) for pause, name in enumerate(taken)]
     tasks.append(asyncio.create_task(write()))
     await turns(60)
-    for task in tasks:
-        await done(task)
+    await all_done(tasks)
     everything = [item for items in taken.values() for item in items]
     assert sorted(everything) == [(name, number) for name in "abc" for number in range(6)]
     assert all(taken.values())
@@ -700,13 +587,7 @@ async def test_any_object_is_an_item(buffer: int) -> None:
     """Rule 5: None, exceptions, StopAsyncIteration instances; the consumer gets the object itself, and more after it."""
     channel = Channel[object](buffer=buffer)
     items = every_kind_of_object()
-
-    async def write() -> None:
-        async with channel.sender as itemize:
-            for item in items:
-                await itemize(item)
-
-    task = asyncio.create_task(write())
+    task = asyncio.create_task(write(channel.sender, items))
     taken = await rest(channel.receiver)
     assert [id(item) for item in taken] == [id(item) for item in items]
     await done(task)

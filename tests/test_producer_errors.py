@@ -14,7 +14,7 @@ from enum import Enum, auto
 import pytest
 from typing_extensions import override
 
-from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderContext, SenderFailed
+from chanstream import Channel, Itemizer, Receiver, ReceiverClosed, SenderContext, SenderFailed, stream
 from tests.garbage import is_gone
 from tests.loops import LOOPS, LoopFactory, turns
 from tests.outcomes import collect, cut_short
@@ -346,8 +346,9 @@ async def test_a_producer_cancelled_from_elsewhere_is_reported_once(other: Excep
     assert repr(side) in str(left.value) or other
 
 
-async def test_an_error_of_the_producer_keeps_its_own_traceback_cause_and_context() -> None:
-    """Rule 17: as itself means what one would have seen without the channel."""
+@pytest.mark.parametrize("way", ["in an ask", "out of the block", "in a stream"])
+async def test_an_error_of_the_producer_keeps_its_own_traceback_cause_and_context(way: str) -> None:
+    """Rules 17 and 18: as itself means what one would have seen without the channel."""
     cause, context = OSError("cause"), LookupError("context")
 
     async def deep(itemize: Itemizer[int]) -> None:
@@ -357,16 +358,19 @@ async def test_an_error_of_the_producer_keeps_its_own_traceback_cause_and_contex
         except LookupError:
             raise ProducerError from cause
 
-    for in_loop in True, False:
-        with pytest.raises(ProducerError) as raised:
-            async with Channel[int](buffer=1).fed_by(deep) as rows:
-                await (collect(rows) if in_loop else turns())
-        error = raised.value
-        assert error.__cause__ is cause
-        assert error.__context__ is context
-        assert context.__context__ is None
-        frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-        assert frames[-1] == "deep"
+    async def produce(itemize: Itemizer[int]) -> None:
+        await deep(itemize)
+
+    with pytest.raises(ProducerError) as raised:
+        if way == "in a stream":
+            await collect(stream(produce))
+        async with Channel[int](buffer=1).fed_by(produce) as rows:
+            await (collect(rows) if way == "in an ask" else turns())
+    error = raised.value
+    assert error.__cause__ is cause
+    assert error.__context__ is context
+    assert context.__context__ is None
+    assert [frame.name for frame in traceback.extract_tb(error.__traceback__)][-2:] == ["produce", "deep"]
 
 
 @dataclass

@@ -15,8 +15,9 @@ import anyio
 import pytest
 
 from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderContext
-from tests.loops import turns
-from tests.outcomes import Broken, closed_early, done
+from tests.loops import this_task, turns
+from tests.outcomes import Broken, begun, closed_early, done, wait_for
+from tests.producers import write
 
 Carrier = Callable[[Itemizer[int], int], Awaitable[object]]
 
@@ -122,9 +123,7 @@ async def test_except_exception_does_not_keep_a_producer_going(buffer: int, carr
 async def test_a_relay_with_except_exception_does_not_drain_its_source() -> None:
     """Rules 10 and 11: what it could not pass on is no bad item."""
     source, sink = Channel[int](buffer=9), Channel[int]()
-    async with source.sender as itemize:
-        for item in range(9):
-            await itemize(item)
+    await write(source.sender, range(9))
     bad: list[int] = []
 
     async def relay() -> None:
@@ -147,21 +146,15 @@ async def test_a_relay_with_except_exception_does_not_drain_its_source() -> None
 
 
 async def group_of_asyncio(*calls: Callable[[], Awaitable[None]]) -> None:
-    async def run(call: Callable[[], Awaitable[None]]) -> None:
-        await call()
-
     async with asyncio.TaskGroup() as group:
         for call in calls:
-            group.create_task(run(call))
+            group.create_task(wait_for(call()))
 
 
 async def group_of_anyio(*calls: Callable[[], Awaitable[None]]) -> None:
-    async def run(call: Callable[[], Awaitable[None]]) -> None:
-        await call()
-
     async with anyio.create_task_group() as group:
         for call in calls:
-            group.start_soon(run, call)
+            group.start_soon(wait_for, call())
 
 
 @pytest.mark.parametrize("run_group", [group_of_asyncio, group_of_anyio])
@@ -197,8 +190,7 @@ async def test_a_group_of_a_closing_and_an_error_is_no_exception_and_passes_thro
         except* Broken as failures:
             log.extend(failures.exceptions)
 
-    handling = asyncio.create_task(handle())
-    await turns()
+    handling = await begun(handle())
     await channel.receiver.aclose()
     await done(handling, 30)
     assert [type(each) for each in log] == [ReceiverClosed, Broken]
@@ -269,8 +261,7 @@ async def test_a_quiet_end_hides_no_cancellation() -> None:
     """Rule 11: from Python 3.13 on, the next `await` raises the cancellation in whose place ReceiverClosed was raised."""
     channel = Channel[int]()
     log: list[str] = []
-    task = asyncio.create_task(cleans_up_with(channel.sender, log))
-    await turns()
+    task = await begun(cleans_up_with(channel.sender, log))
     await channel.receiver.aclose()
     task.cancel()
     await asyncio.wait([task])
@@ -292,8 +283,7 @@ if CANCELS_AGAIN:  # elsewhere a timeout can't take back a cancellation that is 
                 async with asyncio.timeout(0):
                     await cleans_up_with(channel.sender, log)
             await turns(1)
-            task = asyncio.current_task()
-            assert task is not None
+            task = this_task()
             return task.cancelling()
 
         assert await asyncio.create_task(run()) == 0
@@ -314,8 +304,7 @@ async def test_a_quiet_end_brings_no_cancellation_back_that_was_swallowed_before
         await turns(1)
         log.append("went on")
 
-    task = asyncio.create_task(run(channel.receiver))
-    await turns()
+    task = await begun(run(channel.receiver))
     task.cancel()
     await done(task)
     assert log == ["went on"]
@@ -332,8 +321,7 @@ async def test_a_block_that_is_left_by_a_cancellation_is_cancelled_although_the_
             await asyncio.Event().wait()
         log.append("after the block")
 
-    task = asyncio.create_task(run())
-    await turns()
+    task = await begun(run())
     await channel.receiver.aclose()
     task.cancel()
     await turns()

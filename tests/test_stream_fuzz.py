@@ -21,6 +21,7 @@ import pytest
 
 from chanstream import Itemizer, stream
 from tests.explorer.explore import chance
+from tests.producers import BodyError
 
 # A generator of PyPy has its consumer's context first in what is thrown into it, and leaves more for the collector to complain of.
 pytestmark = pytest.mark.cpython
@@ -31,10 +32,6 @@ ALLOWED: Final = 0.003
 Function: TypeAlias = Callable[[], AsyncGenerator[int, None]]
 Produce: TypeAlias = Callable[[Itemizer[int]], Coroutine[object, object, None]]
 AsStream: TypeAlias = Callable[[Produce], AsyncGenerator[int, None]]
-
-
-class BodyError(Exception):
-    """What the function fails with."""
 
 
 class Thrown(Exception):

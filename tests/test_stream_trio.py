@@ -13,24 +13,9 @@ from chanstream import Itemizer, stream
 from chanstream.stages import batched
 from tests.garbage import let_go
 from tests.outcomes import Broken
+from tests.producers import as_generator
 
 Make: TypeAlias = Callable[[list[str]], AsyncGenerator[int, None]]
-
-
-async def generated(log: list[str]) -> AsyncGenerator[int, None]:
-    try:
-        for number in range(3):
-            await trio.sleep(0.001)
-            log.append(f"give {number}")
-            yield number
-        await trio.sleep_forever()
-    except BaseException as error:
-        log.append(type(error).__name__)
-        raise
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.sleep(0.001)
-        log.append("cleaned up")
 
 
 async def produce(itemize: Itemizer[int], log: list[str]) -> None:
@@ -49,11 +34,7 @@ async def produce(itemize: Itemizer[int], log: list[str]) -> None:
         log.append("cleaned up")
 
 
-def streamed(log: list[str]) -> AsyncGenerator[int, None]:
-    return stream(produce, log)
-
-
-both = pytest.mark.parametrize("make", [generated, streamed])
+both = pytest.mark.parametrize("make", [as_generator(produce), lambda log: stream(produce, log)], ids=["generated", "streamed"])
 
 
 @both

@@ -15,7 +15,7 @@ from chanstream import Channel, ReceiverClosed
 from chanstream._call_graph import Edges
 from chanstream._waiting import SKIPS, BoundState, SpinPolicy, Waiter, park, spin, turn
 from tests.loops import turns
-from tests.outcomes import Broken
+from tests.outcomes import Broken, begun
 
 
 def new_waiter(*, bound: bool = True) -> Waiter[int]:
@@ -39,11 +39,19 @@ async def parked(waiter: Waiter[int]) -> asyncio.Task[None]:
     async def sleep() -> None:
         await park(waiter)
 
-    task = asyncio.create_task(sleep())
-    await turns()
+    task = await begun(sleep())
     assert not task.done()
     assert waiter.policy.state.parked == 1
     return task
+
+
+async def asking() -> tuple[BoundState[int], asyncio.Task[None]]:
+    """Return the state of an open channel, and a task that is parked for an item of it."""
+    waiter = new_waiter()
+    state = waiter.policy.state
+    state.open()
+    state.ask(waiter)
+    return state, await parked(waiter)
 
 
 # The ticket.
@@ -68,18 +76,23 @@ async def test_a_parked_task_goes_on_when_its_ticket_is_woken(waiter: Waiter[int
     await task
 
 
-class Interrupted:
-    """A loop in the middle of whose `call_soon` the handler of a signal cancels a task, as that of Ctrl-C does."""
+class Disturbed:
+    """A loop in the middle of whose first `call_soon` something happens."""
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
-        self.task = task
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self.happens = happens
         self.wake_ups = 0
 
     def call_soon(self, callback: Callable[..., object], *args: object, context: Context | None = None) -> asyncio.Handle:
         self.wake_ups += 1
         if self.wake_ups == 1:
-            assert self.task.cancel()
+            self.happens()
         return asyncio.get_running_loop().call_soon(callback, *args, context=context)
+
+
+def run_out() -> None:
+    """As where the stack has."""
+    raise RecursionError
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -91,7 +104,7 @@ async def test_a_signal_handler_that_cancels_in_the_middle_of_a_wake_up_wakes_no
 ) -> None:
     """Rule 16: a second wake-up would be a step of whatever the task waits for then."""
     task = await parked(waiter)
-    loop = Interrupted(task)
+    loop = Disturbed(task.cancel)  # as the handler of a signal does, that of Ctrl-C for one
     monkeypatch.setattr(waiter, "_loop", loop)
     if cancelled:
         task.cancel()
@@ -102,23 +115,10 @@ async def test_a_signal_handler_that_cancels_in_the_middle_of_a_wake_up_wakes_no
     assert loop.wake_ups == 1
 
 
-class Exhausted:
-    """A loop that can't be asked for anything once, as where the stack has run out."""
-
-    def __init__(self) -> None:
-        self.wake_ups = 0
-
-    def call_soon(self, callback: Callable[..., object], *args: object, context: Context | None = None) -> asyncio.Handle:
-        self.wake_ups += 1
-        if self.wake_ups == 1:
-            raise RecursionError
-        return asyncio.get_running_loop().call_soon(callback, *args, context=context)
-
-
 async def test_a_wake_up_that_fails_is_repeated_by_the_next(waiter: Waiter[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 16: what failed has changed nothing."""
     task = await parked(waiter)
-    loop = Exhausted()
+    loop = Disturbed(run_out)
     monkeypatch.setattr(waiter, "_loop", loop)
     with pytest.raises(RecursionError):
         waiter.wake()
@@ -136,7 +136,7 @@ async def test_the_end_of_a_block_whose_wake_up_fails_comes_all_the_same(monkeyp
     await turns()
     waiter = channel.receiver._state.receivers.first
     assert isinstance(waiter, Waiter)
-    loop = Exhausted()
+    loop = Disturbed(run_out)
     monkeypatch.setattr(waiter, "_loop", loop)
     with pytest.raises(RecursionError):
         async with channel.sender:
@@ -153,8 +153,7 @@ async def test_a_ticket_that_is_woken_again_wakes_once(waiter: Waiter[int]) -> N
         await park(waiter)
         await gate.wait()
 
-    task = asyncio.create_task(sleep_and_go_on())
-    await turns()
+    task = await begun(sleep_and_go_on())
     for _ in range(3):
         waiter.wake()
     await turns()
@@ -175,21 +174,14 @@ async def test_a_ticket_that_no_task_awaits_is_woken_in_vain(waiter: Waiter[int]
     await task
 
 
-async def test_a_cancelled_task_raises_its_cancellation_where_it_is_parked(waiter: Waiter[int]) -> None:
-    """Rule 14."""
+@pytest.mark.parametrize("args", [(), ("enough",)])
+async def test_a_cancelled_task_raises_its_cancellation_where_it_is_parked(waiter: Waiter[int], args: tuple[str, ...]) -> None:
+    """Rules 14 and 23: with its message, by which anyio knows its own."""
     task = await parked(waiter)
-    assert task.cancel()
+    assert task.cancel(*args)
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
-    assert cancelled.value.args == ()
-
-
-async def test_a_cancellation_keeps_its_message(waiter: Waiter[int]) -> None:
-    """Rule 23: anyio knows its own by the message."""
-    task = await parked(waiter)
-    assert task.cancel("enough")
-    with pytest.raises(asyncio.CancelledError, match="enough"):
-        await task
+    assert cancelled.value.args == args
 
 
 async def test_a_task_that_is_cancelled_twice_at_once_raises_one_cancellation(waiter: Waiter[int]) -> None:
@@ -203,8 +195,7 @@ async def test_a_task_that_is_cancelled_twice_at_once_raises_one_cancellation(wa
             seen.append(str(cancelled))
         await park(waiter)
 
-    task = asyncio.create_task(sleep())
-    await turns()
+    task = await begun(sleep())
     task.cancel("first")
     task.cancel("second")
     await turns()
@@ -299,8 +290,7 @@ async def test_the_repr_of_a_task_names_the_end_at_which_it_waits(end: str, purp
     channel = Channel[int]()
     itemize = await channel.sender.__aenter__()
     waiting: Coroutine[object, object, object] = itemize(1) if end == "sender" else anext(channel.receiver)
-    task = asyncio.create_task(waiting)
-    await turns()
+    task = await begun(waiting)
     assert f"wait_for=<{purpose} {channel!r}>" in repr(task)
     task.cancel()
     await turns()
@@ -330,8 +320,7 @@ async def test_an_end_that_is_woken_in_vain_waits_on(end: str) -> None:
     async def read() -> None:
         taken.extend([item async for item in channel.receiver])
 
-    task = asyncio.create_task(write() if end == "sender" else read())
-    await turns()
+    task = await begun(write() if end == "sender" else read())
     state = channel._state
     ticket = state.senders.first or state.receivers.first
     assert isinstance(ticket, Waiter)
@@ -478,11 +467,7 @@ def test_what_a_finalizer_leaves_to_a_closed_loop_is_dropped_at_once() -> None:
 
 async def test_what_a_finalizer_leaves_to_the_loop_is_done_there() -> None:
     """Rule 13: from any thread."""
-    waiter = new_waiter()
-    state = waiter.policy.state
-    state.open()
-    state.ask(waiter)
-    task = await parked(waiter)
+    state, task = await asking()
 
     def drop() -> None:
         state.drop_sender()
@@ -494,11 +479,7 @@ async def test_what_a_finalizer_leaves_to_the_loop_is_done_there() -> None:
 
 async def test_the_end_of_a_block_notifies_at_once_in_its_loop() -> None:
     """Rules 6, 7 and 11."""
-    waiter = new_waiter()
-    state = waiter.policy.state
-    state.open()
-    state.ask(waiter)
-    task = await parked(waiter)
+    state, task = await asking()
     assert not state.end_block(Broken())
     await task
     state.end_receiving()
@@ -506,7 +487,7 @@ async def test_the_end_of_a_block_notifies_at_once_in_its_loop() -> None:
     other.open()
     other.end_receiving()
     with pytest.raises(ReceiverClosed) as closed:
-        other.queue_sender(waiter)
+        other.queue_sender(new_waiter())
     assert other.end_block(closed.value)
     assert not state.end_block(closed.value)
     assert not state.end_block(None)
@@ -514,11 +495,7 @@ async def test_the_end_of_a_block_notifies_at_once_in_its_loop() -> None:
 
 async def test_a_block_that_is_closed_in_another_loop_leaves_the_rest_to_its_own() -> None:
     """Rules 7 and 19: whatever closes it must leave the error unchanged; a normal end is a mistake there."""
-    waiter = new_waiter()
-    state = waiter.policy.state
-    state.open()
-    state.ask(waiter)
-    task = await parked(waiter)
+    state, task = await asking()
 
     async def elsewhere() -> None:
         with pytest.raises(RuntimeError, match="belongs to the event loop"):
