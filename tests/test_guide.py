@@ -60,6 +60,7 @@ asyncio.run(run(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8").split("# %
 
 NATS = "nats://localhost:4222"
 PERCENT = re.compile(r" +\d+%")
+FEW_LOOKS = re.compile(r"^Only \d+ of \d+ looks came through.*\n", re.MULTILINE)
 PLACE = re.compile(r"(?<= N %)  program\.py:\d+$", re.MULTILINE)
 TASKS = re.compile(r" created at \S+(tasks|base_events)\.py:\d+")
 
@@ -85,8 +86,8 @@ def test_every_program_is_followed_by_its_output_and_nothing_else_is_fenced() ->
 
 
 def without_chance(output: str) -> str:
-    """Leave out what a profile sees by chance: in shares, and in the places of stages that rarely run."""
-    return PLACE.sub("", PERCENT.sub(" N %", output))
+    """Leave out what a profile sees by chance: in shares, in the places of stages that rarely run, and on a busy machine."""
+    return PLACE.sub("", PERCENT.sub(" N %", FEW_LOOKS.sub("", output)))
 
 
 @pytest.mark.slow

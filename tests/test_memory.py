@@ -361,6 +361,7 @@ async def test_a_fed_by_block_keeps_no_task(buffer: int, end: str) -> None:
         task = this_task()
         watched.append(ref(task))
         del task
+        await turns(1)  # an eager task that fails in its first step is kept by the frames of create_task, in the traceback
         await itemize(1)
         if end == "failed":
             raise Broken
