@@ -50,6 +50,10 @@ class Asker:
         self.heard = self.sent = self.again = 0.0
         self.refusals = 0
 
+    def doubt(self, *, is_gone: bool) -> None:
+        """Record whether the broker knows this process, which was silent."""
+        self.refusals = self.refusals + 1 if is_gone else 0
+
 
 @final
 class Askers:
@@ -135,11 +139,6 @@ class Askers:
         """Return whether all processes have left or died, and no others are waited for."""
         return self.is_closing and not any(asker.refusals * AGAIN < PATIENCE for asker in self.by_name.values())
 
-    def silent(self, now: float) -> list[str]:
-        """Return the names of those that may have died."""
-        return [name for name, asker in self.by_name.items() if now - asker.heard >= SILENT]
-
-    def doubt(self, name: str, *, is_gone: bool) -> None:
-        """Record whether the broker knows a process that was silent."""
-        if (asker := self.by_name.get(name)) is not None:
-            asker.refusals = asker.refusals + 1 if is_gone else 0
+    def silent(self, now: float) -> list[tuple[str, Asker]]:
+        """Return those that may have died, with their names."""
+        return [(name, asker) for name, asker in self.by_name.items() if now - asker.heard >= SILENT]

@@ -191,8 +191,8 @@ class Serving:
                 self.error = self.error or ConnectionClosedError()
                 self.stop()
             elif self.askers.is_closing:
-                for name in self.askers.silent(self.time()):
-                    self.askers.doubt(name, is_gone=await self.is_gone(name))
+                for name, asker in self.askers.silent(self.time()):
+                    asker.doubt(is_gone=await self.is_gone(name))
                 if self.askers.have_gone:
                     self.stop()
 
