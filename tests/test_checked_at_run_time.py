@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
-from beartype import beartype
-from pydantic import ConfigDict, validate_call
-from typeguard import typechecked
 
 from chanstream import BlockingItemizer, Channel, Itemizer, Receiver, SenderContext
 from tests.outcomes import collect
+
+pytestmark = pytest.mark.slow
 
 Annotated: TypeAlias = Callable[..., object]
 
@@ -26,14 +25,24 @@ def annotated(
     return len((itemize, sink, receiver, channel, blocking))
 
 
-CHECKED: dict[str, Annotated] = {
-    "beartype": beartype(annotated),
-    "typeguard": typechecked(annotated),
-    "pydantic": validate_call(config=ConfigDict(arbitrary_types_allowed=True))(annotated),
-}
+@pytest.fixture(params=["beartype", "typeguard", "pydantic"])
+def checked(request: pytest.FixtureRequest) -> Annotated:
+    # Imported here, since that takes seconds.
+    match request.param:
+        case "beartype":
+            from beartype import beartype
+
+            return beartype(annotated)
+        case "typeguard":
+            from typeguard import typechecked
+
+            return typechecked(annotated)
+        case _:
+            from pydantic import ConfigDict, validate_call
+
+            return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(annotated)
 
 
-@pytest.mark.parametrize("checked", CHECKED.values(), ids=CHECKED)
 async def test_the_ends_of_a_channel_pass_a_check_of_annotations(checked: Annotated) -> None:
     """Rule 21: the protocols can be used at run time, by the libraries that do."""
     channel = Channel[int](buffer=1)
@@ -44,7 +53,6 @@ async def test_the_ends_of_a_channel_pass_a_check_of_annotations(checked: Annota
 
 
 @pytest.mark.parametrize("position", range(5))
-@pytest.mark.parametrize("checked", CHECKED.values(), ids=CHECKED)
 async def test_a_check_of_annotations_refuses_what_is_no_end(checked: Annotated, position: int) -> None:
     """Rule 21: by an error of that library, before the function runs."""
     channel = Channel[int]()
