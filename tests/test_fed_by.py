@@ -11,13 +11,13 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from typing import TypeVar
+from typing import Never, TypeVar
 
 import pytest
 
 from chanstream import Channel, ChannelError, Itemizer, Receiver, ReceiverClosed, SenderClosed, SenderFailed, stream
 from tests.loops import this_task, turns
-from tests.outcomes import begun, collect, cut_short, wait_for
+from tests.outcomes import begun, collect, cut_short, done, wait_for
 from tests.producers import BodyError, Halt, ProducerError, busy, count, failing, failing_cleanup, in_a_generator, logged
 
 T = TypeVar("T")
@@ -276,6 +276,34 @@ async def test_a_block_is_entered_once_and_the_first_is_unharmed_by_a_second() -
         with pytest.raises(SenderClosed):
             async with again:
                 pytest.fail("the body ran")
+
+
+async def test_a_block_that_is_left_in_another_loop_is_unharmed() -> None:
+    """Rules 17 and 19: that is refused, and its own loop reads on and leaves it."""
+    block = Channel[int]().fed_by(count, 3)
+    numbers = await block.__aenter__()
+    assert await anext(numbers) == 0
+    with pytest.raises(RuntimeError, match="belongs to the event loop"):
+        await asyncio.to_thread(asyncio.run, wait_for(block.__aexit__(None, None, None)))
+    assert await collect(numbers) == [1, 2]
+    await block.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("error", [RecursionError(), KeyboardInterrupt()])
+async def test_a_block_whose_task_can_not_be_made_fails_the_stream(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules 7 and 31: those that wait for its items get the error, and nothing is left that was never awaited."""
+
+    def refuse(*_: object, **_options: object) -> Never:
+        raise error
+
+    channel = Channel[int]()
+    asking = await begun(anext(channel.receiver))
+    with monkeypatch.context() as patched, pytest.raises(type(error)):
+        patched.setattr(asyncio, "create_task", refuse)
+        await channel.fed_by(count, 3).__aenter__()
+    with pytest.raises(SenderFailed) as caught:
+        await done(asking)
+    assert caught.value.__cause__ is error
 
 
 # Cancellation from outside.

@@ -378,6 +378,65 @@ async def test_an_itemize_after_a_wrapped_offer_waits_as_before(buffer: int) -> 
         await asking
 
 
+async def test_a_wrapper_whose_cleanup_awaits_is_refused() -> None:
+    """Rule 24: the cleanup is cut off where it awaits, since an offer never waits."""
+    log: list[str] = []
+
+    async def audited(item: int, /) -> None:
+        try:
+            await itemize(item)
+        finally:
+            log.append("begun")
+            await asyncio.sleep(0)
+            log.append("ended")
+
+    channel = Channel[int](buffer=1)
+    async with channel.sender as itemize:
+        assert [offer(audited, item) for item in range(2)] == [True, False]
+    assert log == ["begun", "begun"]
+    assert await rest(channel.receiver) == [0]
+
+
+async def test_a_wrapper_that_can_not_be_ended_is_a_mistake() -> None:
+    """Rule 24: an offer never waits, and ends; so does one with an error in its cleanup."""
+    own = RuntimeError("of its own")
+
+    async def endless(_: int, /) -> None:
+        for _attempt in range(102):  # one more than an offer makes, for the end of the test
+            with suppress(GeneratorExit):
+                await asyncio.sleep(0)
+
+    async def fails(_: int, /) -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            raise own
+
+    with pytest.raises(RuntimeError, match="coroutine ignored GeneratorExit"):
+        offer(endless, 1)
+    with pytest.raises(RuntimeError, match="of its own"):
+        offer(fails, 1)
+
+
+@pytest.mark.parametrize("buffer", [0, 1])
+async def test_a_wrapper_that_catches_the_refusal_has_passed_on_nothing(buffer: int) -> None:
+    """Rule 24: what was not accepted is not called accepted; what touches no channel is up to itself."""
+
+    async def safe(item: int, /) -> None:
+        with suppress(SenderClosed):
+            await itemize(item)
+
+    async def other(_: int, /) -> None:
+        pass
+
+    channel = Channel[int](buffer=buffer)
+    async with channel.sender as itemize:
+        pass
+    assert offer(safe, 1) is False
+    assert offer(other, 1) is True
+    await over(channel.receiver)
+
+
 async def test_a_wrapper_that_awaits_before_is_refused_and_taken_back() -> None:
     """Rule 24: it goes no further, so nothing is delivered; its cleanup runs."""
     log: list[str] = []

@@ -18,6 +18,7 @@ from ._cancellation import cancel_again, current_task
 from ._ends import FAILED, OPEN, UNHEARD
 from ._failures import raise_failures, what_failed
 from ._feed import ProducerRun
+from ._finish import finish
 from ._override import override
 from ._pinned import Pinned
 from ._waiting import BoundState
@@ -74,7 +75,13 @@ class FedBlock(Pinned, Generic[T]):
         self._cancelling = 0 if consumer is None else consumer.cancelling()
         # What the task runs refers neither to the receiver nor to this block, so that the loss of either is noticed.
         on_end = partial(ended, self._state)
-        self._task = task = asyncio.create_task(run_alone(self._run, itemize, self._name, self._mark, on_end), name=self._name)
+        alone = run_alone(self._run, itemize, self._name, self._mark, on_end)
+        try:
+            self._task = task = asyncio.create_task(alone, name=self._name)
+        except BaseException as error:  # of a task factory, or because the stack has run out
+            alone.close()
+            finish(self._state.end_sending, error)
+            raise
         keep(task)
         task.add_done_callback(on_end)
         if consumer is not None:
@@ -142,7 +149,10 @@ class FedBlock(Pinned, Generic[T]):
         # closed in a task of its own. But it runs in the context of the task in which it was found: often the producer, or a child
         # task of it, which must not wait for it.
         can_wait = task.done() or not collected or (closes_generator(error) and not within)
-        if task.get_loop() is not _get_running_loop() or not can_wait:
+        elsewhere = task.get_loop() is not _get_running_loop()
+        if elsewhere and not isinstance(error, GeneratorExit):
+            return None  # it is refused, or the error propagates; in its own loop the block can still be left
+        if elsewhere or not can_wait:
             self._lose(task)
             task = None
         self._task = None

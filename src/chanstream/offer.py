@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Protocol, TypeGuard, TypeVar
+from typing import Final, Protocol, TypeGuard, TypeVar
 
 from . import errors
 from .protocols import Itemizer
 from .sender import Sender, caller, offering
-from .stream import Handover
+from .stream import Handover, is_closed
 
 __all__ = ["offer"]
 
@@ -38,6 +38,10 @@ def offer(itemize: Itemizer[T], item: T, /) -> bool:
     return offer_through(itemize, item)
 
 
+AWAITS: Final = 100
+"""At how many places the cleanup of a wrapper is cut off, before it counts as one that can't be ended."""
+
+
 class OwnItemizer(Protocol[T_contra]):
     """The itemizer of a channel, seen as the bound method that it is."""
 
@@ -56,23 +60,36 @@ def offer_through(itemize: Itemizer[T], item: T) -> bool:
     call = itemize(item)
     check_coroutine(itemize, call)
     through = caller()
-    around = offering.get(through)
-    offering[through] = False
+    is_nested, around = through in offering, offering.get(through)
+    offering[through] = None
     try:
         signal: object = call.send(None)
     except StopIteration:
-        return True
+        return offering[through] is not False  # which it may have caught
     except errors.ReceiverClosed:
         return False
     finally:
         accepted = offering.pop(through)
-        if around is not None:
+        if is_nested:
             offering[through] = around
     # It waits, in the itemizer that it wraps or for something else, so it is ended here.
-    call.close()
+    close(call)
     if isinstance(signal, Handover):
         raise errors.offered_to_stream()
-    return accepted
+    return accepted is True
+
+
+def close(call: Coroutine[object, object, None]) -> None:
+    """End `call` at once. A cleanup that awaits is cut off there, since `offer` can't wait."""
+    for _ in range(AWAITS):
+        try:
+            call.close()
+        except RuntimeError:
+            if is_closed(call):
+                raise  # an error of its own
+        else:
+            return
+    call.close()
 
 
 def check_itemizer(itemize: object) -> None:

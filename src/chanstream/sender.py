@@ -22,8 +22,8 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 # The calls of `offer` under way that run an itemizer which may wrap one of a channel: by their caller, whether the wrapped one has
-# accepted an item.
-offering: Final[dict[object, bool]] = {}
+# accepted the item. None while none was called.
+offering: Final[dict[object, bool | None]] = {}
 
 
 def caller() -> object:
@@ -87,6 +87,7 @@ class Sender(Pinned, Generic[T_contra]):
             return
         if offering and (through := caller()) in offering:
             # Called through `offer`, by an itemizer that wraps this one.
+            offering[through] = False  # also if the refusal is an error, which the wrapper may catch
             if state.try_offer(item):
                 offering[through] = True
             else:

@@ -132,12 +132,12 @@ OFFERED: Final = (
     sender("a wrapped offer that waits after it was accepted looks refused", "_itemize", remove("offering[_] = True")),
     in_sender("an eager task of a wrapper is part of the offer", "caller", drop("current_task()")).by_tests(),
     sender("a wrapped offer is not noted midstream", "_itemize", replace("not offering", "True")),
-    offering("a wrapped offer that is refused is not taken back", "offer_through", remove("_.close()")),
+    offering("a wrapped offer that is refused is not taken back", "offer_through", remove("close(_)")),
     offering("a wrapped offer after a close raises", "offer_through", replace("return False", "raise", 1)),
     offering("after a wrapped offer every itemize is one", "offer_through", replace("offering.pop(_1)", "offering[_1]")).also_by(
         Finder.EXPLORER
     ),
-    offering("a nested offer ends the one around it", "offer_through", never("_ is not None")),
+    offering("a nested offer ends the one around it", "offer_through", remove("offering[_] = _", 2)),
     offering("an offer to a stream looks refused", "offer_through", remove("errors.offered_to_stream()")),
 )
 
