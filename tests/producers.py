@@ -144,7 +144,7 @@ def as_generator(
         **vars(sys.modules[produce.__module__]),
         **inspect.getclosurevars(produce).nonlocals,
     }
-    exec(compile(ast.fix_missing_locations(Yielding().visit(module)), "<as a generator>", "exec"), names)  # noqa: S102
+    exec(compile(ast.fix_missing_locations(Yielding().visit(module)), "<as a generator>", "exec"), names)  # noqa: S102 - made of this very source
     return names[function.name]
 
 

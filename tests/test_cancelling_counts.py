@@ -217,7 +217,7 @@ if sys.version_info >= (3, 13):
             try:
                 await asyncio.Event().wait()
             finally:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # meanwhile the scope is cancelled
                 raise ProducerError
 
         with suppress(ProducerError):

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 CONTRACT = Path(__file__).with_name("CONTRACT.md").read_text(encoding="utf-8")
 MARK = "*Not yet kept*"
 
-HEADING = re.compile(r"^### Rule (\d+): \S.*\n", re.MULTILINE)
+HEADING = re.compile(r"^### (\d+)\. \S.*\n", re.MULTILINE)
 ROW = re.compile(r"^\| (`.*?) \| (.*) \|$", re.MULTILINE)
 CITED = re.compile(r"\b[Rr]ules?\s+(\d+(?:(?:,|,?\s+and|\s+to)\s+\d+)*)")
 TEST = re.compile(r'^(?:async )?def (test_\w+)\((?:.*|\n(?:    .*\n)*)\) -> None:\n    """((?:(?!""").|\n)*)"""', re.MULTILINE)

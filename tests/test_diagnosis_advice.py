@@ -499,7 +499,7 @@ def test_tasks_that_have_ended_are_not_waited_for() -> None:
 
 async def look_once(started: threading.Event) -> Graph:
     await asyncio.to_thread(started.wait, 60)
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # by then the thread has gone on from `set` to `wait`, which no event can say
     return graph()
 
 

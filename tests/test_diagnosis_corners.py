@@ -305,7 +305,7 @@ def test_tasks_that_may_be_garbage_are_in_no_deadlock() -> None:
 
 BAD_ARGUMENTS: dict[str, Callable[[], object]] = {
     "deadline takes a number of seconds, not str": lambda: deadline("1"),  # type: ignore[arg-type]
-    "deadline takes a number of seconds, not bool": lambda: deadline(True),  # noqa: FBT003
+    "deadline takes a number of seconds, not bool": lambda: deadline(True),  # noqa: FBT003 - the mistake
     "deadline takes a number of seconds, 0 or more and finite, not -1": lambda: deadline(-1),
     "deadline takes a number of seconds, 0 or more and finite, not nan": lambda: deadline(math.nan),
     "deadline takes a number of seconds, 0 or more and finite, not inf": lambda: deadline(math.inf),
@@ -398,7 +398,7 @@ async def test_code_that_is_no_function_may_look() -> None:
     numbers = Channel[int]()
     reader = asyncio.ensure_future(anext(numbers.receiver))
     await turns()
-    exec("found = graph()", names)  # noqa: S102
+    exec("found = graph()", names)  # noqa: S102 - code that is no function
     assert "graph" in names
     assert "SUSPECTED" in str(names["found"])
     reader.cancel()

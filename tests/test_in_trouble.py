@@ -268,7 +268,7 @@ class Mock(Teller):
 
 NAMED: list[tuple[Producer[int, [list[str]]], str]] = [
     (tell, "tell"),
-    (lambda itemize, names: tell(itemize, names), "<lambda>"),  # noqa: PLW0108
+    (lambda itemize, names: tell(itemize, names), "<lambda>"),  # noqa: PLW0108 - for its name
     (Teller().tell, "Teller.tell"),
     (Teller(), "Teller"),
     (partial(partial(tell)), "tell"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import pytest
 
 from chanstream import Channel, Itemizer, ReceiverClosed, SenderFailed
-from tests.loops import EVERY_LOOP, LOOPS, LoopFactory, turns
+from tests.garbage import COUNTED
+from tests.loops import EVERY_LOOP, LOOPS, LoopFactory, this_task, turns
 from tests.outcomes import all_begun, all_done, begun, collect, done, raises, rest, settle
 from tests.producers import count as produce_numbers
 from tests.producers import write
@@ -216,15 +219,17 @@ async def test_a_fed_by_block_that_python_closes_elsewhere_is_left_unchanged(*, 
 @in_either_wait
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_fed_by_block_that_python_closes_while_its_loop_does_not_run_is_left_unchanged(*, closed: bool, idle: bool) -> None:
-    """Rules 17 and 19: its task is cancelled when the loop goes on, and in a closed loop there is none any more that could."""
+    """Rules 17, 19 and 22: its task is cancelled when the loop goes on, and in a closed loop it is let go of."""
     log: list[str] = []
     channel = Channel[int]()
     reading = read_fed_by(channel, log, idle=idle)
     loop = loop_of_lost_tasks()
+    producers = WeakSet[asyncio.Task[object]]()
 
     async def begin() -> None:
         reading.send(None)
         await turns()
+        producers.update(asyncio.all_tasks() - {this_task()})
 
     loop.run_until_complete(begin())
     if closed:
@@ -236,6 +241,9 @@ def test_a_fed_by_block_that_python_closes_while_its_loop_does_not_run_is_left_u
         loop.run_until_complete(turns())
         assert log == ["left by its closing", "cancelled"]
         loop.close()
+    del channel
+    gc.collect()
+    assert not producers or not COUNTED
 
 
 def test_a_fed_by_block_left_in_another_loop_than_it_was_entered_in_is_refused() -> None:

@@ -147,7 +147,7 @@ async def raises_it_beside_its_own(rows: Receiver[int]) -> None:
     try:
         await collect(rows)
     except SenderFailed as failed:
-        raise ExceptionGroup("", [failed, BodyError()]) from None  # noqa: EM101
+        raise ExceptionGroup("", [failed, BodyError()]) from None  # noqa: EM101 - a group without a message
 
 
 BODIES = {

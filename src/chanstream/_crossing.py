@@ -84,7 +84,7 @@ class Crossing(Generic[T]):
     _wake_up: asyncio.Future[None] | None
     """What the producer waits for in the event loop. None while it doesn't wait, and once its wake-up is under way."""
     _refused: bool
-    """Whether no more items are taken, because the producer has ended before the function."""
+    """True once the producer has ended before the function: no more items are taken."""
     _refusals: list[BaseException]
     """What calls of `put` raise because of that: from now on, the last of these. Cleared when the function has ended."""
     _finished: bool

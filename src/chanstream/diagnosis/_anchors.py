@@ -1,4 +1,4 @@
-"""Whether tasks are kept alive by something that is not garbage itself.
+"""Finds whether tasks are kept alive by something that is not garbage itself.
 
 A task that only garbage refers to will be collected, and what it holds is dropped then. To see that there is none, what keeps a
 task alive is followed to a root: the event loop, a frame below it, a module, a class, a task that runs, or the producers that the

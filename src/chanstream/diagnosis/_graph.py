@@ -11,7 +11,7 @@ __all__ = ["Graph", "Stage", "Verdict"]
 
 
 class Verdict(Enum):
-    """Whether the tasks of a program can go on."""
+    """What a look has found: can the tasks of the program go on?"""
 
     RUNNING = "running"
     """Each task that waits in a channel waits for one that can go on, for a timer, or for something that the event loop holds."""
@@ -34,7 +34,7 @@ class Stage:
     helpers: tuple[str, ...]
     """What could end that wait, in words."""
     is_stuck: bool
-    """Whether nothing will, by the verdict."""
+    """True if its wait will not end, as the verdict says."""
 
     @override
     def __str__(self) -> str:
